@@ -1,0 +1,1 @@
+//! Flow formats in, edges out. **Invariant**: memory does not grow with the log; knows model only.

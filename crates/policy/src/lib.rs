@@ -1,0 +1,1 @@
+//! `NetworkPolicies` compiled and judged. **Invariant**: pure; knows model only.
