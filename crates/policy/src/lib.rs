@@ -1,1 +1,26 @@
-//! `NetworkPolicies` compiled and judged. **Invariant**: pure; knows model only.
+//! `NetworkPolicies` compiled and judged: which connections pass, and which rules say so.
+//!
+//! [`PolicySet::compile`] sorts pods into classes that the policies cannot tell apart, cuts the address space where
+//! ipBlocks cut it, and turns every selector into a set of these. Cost follows distinct classes and rules, not pods.
+//!
+//! **Invariant**: pure; knows the model only. What the specification leaves open is an option of the [`Profile`], and
+//! a [`Decision`] names the options that it touched.
+
+mod atom;
+mod class;
+mod compile;
+mod connection;
+mod decision;
+mod end_set;
+mod policy_set;
+mod profile;
+mod vocabulary;
+
+pub use atom::Atom;
+pub use class::PodClass;
+pub use connection::{Connection, ConnectionSet, End, PodIx};
+pub use decision::{Decision, Judgement, PolicyIx, RuleRef};
+pub use policy_set::PolicySet;
+pub use profile::{
+    Assumption, EgressView, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Profile,
+};

@@ -1,0 +1,223 @@
+//! The address space, cut where ipBlocks cut it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use foldhash::{HashMap, HashSet};
+use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
+use ringfence_model::{Cidr, IpBlock};
+
+use crate::end_set::index;
+
+/// Addresses that lie in exactly the same ipBlocks, so that policies cannot tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Atom {
+    /// First and last addresses, ascending, IPv4 before IPv6.
+    ranges: Vec<(IpAddr, IpAddr)>,
+}
+
+impl Atom {
+    /// One of its addresses.
+    pub fn representative(&self) -> IpAddr {
+        let (first, last) = *self.ranges.first().unwrap_or(&UNSPECIFIED);
+        // The all-zeros address of a family is no host.
+        if first.is_unspecified() && first != last {
+            let (family, _) = number(first);
+            family.address(1)
+        } else {
+            first
+        }
+    }
+
+    /// The fewest prefixes that hold its addresses and no others, ascending, IPv4 before IPv6.
+    pub fn cidrs(&self) -> Vec<IpNet> {
+        let nets = self.ranges.iter().flat_map(|&range| match range {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                IpSubnets::V4(Ipv4Subnets::new(first, last, 0))
+            }
+            (first, last) => IpSubnets::V6(Ipv6Subnets::new(v6(first), v6(last), 0)),
+        });
+        nets.collect()
+    }
+}
+
+const UNSPECIFIED: (IpAddr, IpAddr) =
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+
+fn v6(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+/// One address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    const fn last(self) -> u128 {
+        match self {
+            Self::V4 => u32::MAX as u128,
+            Self::V6 => u128::MAX,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "numbers of the V4 line are below 2^32")]
+    const fn address(self, number: u128) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
+            Self::V6 => IpAddr::V6(Ipv6Addr::from_bits(number)),
+        }
+    }
+}
+
+fn number(ip: IpAddr) -> (Family, u128) {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => (Family::V4, v4.to_bits().into()),
+        IpAddr::V6(v6) => (Family::V6, v6.to_bits()),
+    }
+}
+
+/// The addresses of one family: from each start up to the next, one atom.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    starts: Vec<u128>,
+    atoms: Vec<u32>,
+}
+
+/// Every address, by atom.
+#[derive(Clone, Debug)]
+pub(crate) struct AddressSpace {
+    lines: [Line; 2],
+    pub(crate) atoms: Vec<Atom>,
+    /// The atoms of each block, sorted.
+    pub(crate) of_block: Vec<Vec<u32>>,
+}
+
+/// A prefix that blocks begin or except.
+struct Cut {
+    family: Family,
+    first: u128,
+    last: u128,
+    begins: Vec<u32>,
+    excepts: Vec<u32>,
+}
+
+impl AddressSpace {
+    /// The atom of the addresses in no block.
+    pub(crate) const OUTSIDE: u32 = 0;
+
+    /// Cuts the space along the blocks. The addresses of `apart` are in no block, whatever the blocks say: this only
+    /// shows in the atom of the rest, the caller looks for them before asking for an atom.
+    pub(crate) fn new(blocks: &[IpBlock], apart: &HashSet<IpAddr>) -> Self {
+        let cuts = cuts(blocks);
+        // Always there, though it may hold no address: profiles keep nodes out of every block.
+        let mut ids: HashMap<Vec<u32>, u32> = HashMap::default();
+        ids.insert(Vec::new(), Self::OUTSIDE);
+        let mut space = Self {
+            lines: [Line::default(), Line::default()],
+            atoms: vec![Atom { ranges: Vec::new() }],
+            of_block: vec![Vec::new(); blocks.len()],
+        };
+        for family in Family::BOTH {
+            space.cut(family, &cuts, &mut ids);
+        }
+        let mut apart: Vec<IpAddr> = apart.iter().copied().collect();
+        apart.sort_unstable();
+        let outside = &mut space.atoms[Self::OUTSIDE as usize].ranges;
+        apart.retain(|ip| !outside.iter().any(|(first, last)| first <= ip && ip <= last));
+        outside.extend(apart.into_iter().map(|ip| (ip, ip)));
+        for (members, atom) in ids {
+            for block in members {
+                space.of_block[block as usize].push(atom);
+            }
+        }
+        space.of_block.iter_mut().for_each(|atoms| atoms.sort_unstable());
+        space
+    }
+
+    /// Sweeps one family from its first address to its last. Prefixes nest, so the ones around an address are a stack.
+    fn cut(&mut self, family: Family, cuts: &[Cut], ids: &mut HashMap<Vec<u32>, u32>) {
+        let cuts: Vec<&Cut> = cuts.iter().filter(|c| c.family == family).collect();
+        let mut starts: Vec<u128> = cuts
+            .iter()
+            .flat_map(|c| [Some(c.first), c.last.checked_add(1).filter(|n| *n <= family.last())])
+            .flatten()
+            .chain([0])
+            .collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let mut upcoming = cuts.into_iter().peekable();
+        // Last address of a prefix, and the blocks that hold its addresses, sorted.
+        let mut stack: Vec<(u128, Vec<u32>)> = Vec::new();
+        for (n, &start) in starts.iter().enumerate() {
+            while stack.pop_if(|(last, _)| *last < start).is_some() {}
+            while let Some(cut) = upcoming.next_if(|c| c.first == start) {
+                let mut blocks = stack.last().map_or_else(Vec::new, |(_, blocks)| blocks.clone());
+                blocks.retain(|b| cut.excepts.binary_search(b).is_err());
+                blocks.extend(&cut.begins);
+                blocks.sort_unstable();
+                stack.push((cut.last, blocks));
+            }
+            let last = starts.get(n + 1).map_or(family.last(), |next| next - 1);
+            let blocks = stack.last().map_or(&[][..], |(_, blocks)| blocks);
+            let atom = *ids.get(blocks).unwrap_or(&index(self.atoms.len()));
+            if atom as usize == self.atoms.len() {
+                ids.insert(blocks.to_vec(), atom);
+                self.atoms.push(Atom { ranges: Vec::new() });
+            }
+            let line = &mut self.lines[family as usize];
+            let ranges = &mut self.atoms[atom as usize].ranges;
+            if line.atoms.last() == Some(&atom) {
+                // Neighbours that differ in no block are one range.
+                if let Some(range) = ranges.last_mut() {
+                    range.1 = family.address(last);
+                }
+            } else {
+                line.starts.push(start);
+                line.atoms.push(atom);
+                ranges.push((family.address(start), family.address(last)));
+            }
+        }
+    }
+
+    /// The atom of an address.
+    pub(crate) fn atom(&self, ip: IpAddr) -> u32 {
+        let (family, number) = number(ip);
+        let line = &self.lines[family as usize];
+        // The first start is 0, so there is always one at or before.
+        let at = line.starts.partition_point(|start| *start <= number) - 1;
+        line.atoms[at]
+    }
+}
+
+/// The distinct prefixes of the blocks, outer ones before those inside.
+fn cuts(blocks: &[IpBlock]) -> Vec<Cut> {
+    let mut by_cidr: HashMap<Cidr, Cut> = HashMap::default();
+    for (n, block) in blocks.iter().enumerate() {
+        by_cidr.entry(block.cidr()).or_insert_with(|| Cut::new(block.cidr())).begins.push(index(n));
+        for &except in block.except() {
+            by_cidr.entry(except).or_insert_with(|| Cut::new(except)).excepts.push(index(n));
+        }
+    }
+    let mut cuts: Vec<Cut> = by_cidr.into_values().collect();
+    cuts.sort_unstable_by_key(|c| (c.first, std::cmp::Reverse(c.last)));
+    cuts
+}
+
+impl Cut {
+    fn new(cidr: Cidr) -> Self {
+        let (family, first) = number(cidr.net().network());
+        let (_, last) = match cidr.net() {
+            IpNet::V4(net) => number(net.broadcast().into()),
+            // Not through `number`: an IPv6 prefix around the mapped addresses ends in one of them.
+            IpNet::V6(net) => (Family::V6, net.broadcast().to_bits()),
+        };
+        Self { family, first, last, begins: Vec::new(), excepts: Vec::new() }
+    }
+}

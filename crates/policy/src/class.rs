@@ -1,0 +1,189 @@
+//! Pods that policies cannot tell apart.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use ringfence_model::object::{Node, Pod};
+use ringfence_model::{Name, Port, Protocol};
+
+use crate::atom::AddressSpace;
+use crate::connection::PodIx;
+use crate::end_set::index;
+use crate::profile::{HostNetwork, IpBlockNodes, IpBlockPods, Profile};
+use crate::vocabulary::{Projection, Vocabulary};
+
+/// Pods of one namespace that policies cannot tell apart: same labels as far as selectors mention them, same numbers
+/// behind the port names that policies mention, same ipBlocks around their addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodClass {
+    namespace: Name,
+    host_network: bool,
+    pods: Vec<PodIx>,
+}
+
+impl PodClass {
+    /// The namespace of all its pods.
+    pub const fn namespace(&self) -> &Name {
+        &self.namespace
+    }
+
+    /// Whether these are host-network pods that count as their node, to which policies do not apply.
+    pub const fn is_node(&self) -> bool {
+        self.host_network
+    }
+
+    /// Its pods, sorted; at least one.
+    pub fn pods(&self) -> &[PodIx] {
+        &self.pods
+    }
+}
+
+/// The number behind each port name that policies mention, as (name, protocol, port), sorted.
+pub(crate) type NamedPorts = Box<[(u32, Protocol, Port)]>;
+
+/// What the engine keeps of a class, beside what [`PodClass`] shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ClassKey {
+    pub(crate) namespace: u32,
+    pub(crate) host_network: bool,
+    pub(crate) labels: Projection,
+    /// Signature of its named ports.
+    pub(crate) named: u32,
+    /// The atoms of its addresses that ipBlocks may match, sorted.
+    pub(crate) atoms: Box<[u32]>,
+}
+
+/// All classes, sorted by namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Classes {
+    pub(crate) list: Vec<PodClass>,
+    pub(crate) keys: Vec<ClassKey>,
+    /// The class of each pod.
+    pub(crate) of_pod: Vec<u32>,
+    /// The classes of each namespace.
+    pub(crate) of_namespace: Vec<Range<u32>>,
+    /// The named ports of each signature. The first has none.
+    pub(crate) named: Vec<NamedPorts>,
+}
+
+/// What decides the class of a pod.
+pub(crate) struct Distinction<'a> {
+    pub(crate) profile: Profile,
+    pub(crate) vocabulary: &'a Vocabulary,
+    pub(crate) port_names: &'a HashMap<Arc<str>, u32>,
+    pub(crate) space: &'a AddressSpace,
+    pub(crate) nodes: &'a HashMap<&'a Name, &'a Node>,
+}
+
+impl Distinction<'_> {
+    /// Sorts pods into classes; `namespace_of` gives the index of a pod's namespace.
+    pub(crate) fn classes(
+        &self,
+        pods: &[Pod],
+        namespaces: &[Name],
+        namespace_of: impl Fn(&Pod) -> u32,
+    ) -> Classes {
+        let mut signatures: HashMap<NamedPorts, u32> = HashMap::default();
+        let mut named = vec![NamedPorts::default()];
+        signatures.insert(NamedPorts::default(), 0);
+        let mut ids: HashMap<ClassKey, u32> = HashMap::default();
+        let mut found: Vec<(ClassKey, Vec<PodIx>)> = Vec::new();
+        for (n, pod) in pods.iter().enumerate() {
+            let ports = self.named_ports(pod);
+            let signature = *signatures.entry(ports).or_insert_with_key(|ports| {
+                named.push(ports.clone());
+                index(named.len() - 1)
+            });
+            let key = ClassKey {
+                namespace: namespace_of(pod),
+                host_network: self.is_node(pod),
+                labels: self.labels(pod),
+                named: signature,
+                atoms: self.atoms(pod),
+            };
+            let id = *ids.entry(key).or_insert_with_key(|key| {
+                found.push((key.clone(), Vec::new()));
+                index(found.len() - 1)
+            });
+            found[id as usize].1.push(PodIx::new(index(n)));
+        }
+        // Classes are found in the order of their first pods, which a stable sort keeps within a namespace.
+        found.sort_by_key(|(key, _)| key.namespace);
+
+        let mut classes = Classes { named, of_pod: vec![0; pods.len()], ..Classes::default() };
+        classes.of_namespace = vec![0..0; namespaces.len()];
+        for (n, (key, pods)) in found.into_iter().enumerate() {
+            let range = &mut classes.of_namespace[key.namespace as usize];
+            if range.start == range.end {
+                range.start = index(n);
+            }
+            range.end = index(n + 1);
+            for pod in &pods {
+                classes.of_pod[pod.place()] = index(n);
+            }
+            classes.list.push(PodClass {
+                namespace: namespaces[key.namespace as usize].clone(),
+                host_network: key.host_network,
+                pods,
+            });
+            classes.keys.push(key);
+        }
+        classes
+    }
+
+    fn is_node(&self, pod: &Pod) -> bool {
+        pod.spec.host_network && self.profile.host_network == HostNetwork::NodeAddress
+    }
+
+    /// Selectors ignore host-network pods that count as their node.
+    fn labels(&self, pod: &Pod) -> Projection {
+        if self.is_node(pod) { Projection::default() } else { self.vocabulary.project(&pod.labels) }
+    }
+
+    /// Names resolve on pods, not on addresses.
+    fn named_ports(&self, pod: &Pod) -> NamedPorts {
+        if self.is_node(pod) {
+            return NamedPorts::default();
+        }
+        let mut ports: Vec<(u32, Protocol, Port)> = pod
+            .spec
+            .ports
+            .iter()
+            .filter_map(|p| Some((*self.port_names.get(p.name.as_ref()?)?, p.protocol, p.port)))
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports.into()
+    }
+
+    fn atoms(&self, pod: &Pod) -> Box<[u32]> {
+        let seen = if self.is_node(pod) {
+            self.profile.ip_block_nodes == IpBlockNodes::Match
+        } else {
+            self.profile.ip_block_pods == IpBlockPods::Match
+        };
+        if !seen {
+            return Box::default();
+        }
+        let mut atoms: Vec<u32> =
+            addresses(pod, self.nodes).map(|ip| self.space.atom(ip)).collect();
+        atoms.sort_unstable();
+        atoms.dedup();
+        atoms.into()
+    }
+}
+
+/// The addresses of a pod. A host-network pod whose status names none has those of its node.
+pub(crate) fn addresses<'a>(
+    pod: &'a Pod,
+    nodes: &HashMap<&'a Name, &'a Node>,
+) -> impl Iterator<Item = IpAddr> + use<'a> {
+    let node = if pod.spec.host_network && pod.ips.is_empty() {
+        pod.node.as_ref().and_then(|name| nodes.get(name)).map(|node| node.addresses.as_slice())
+    } else {
+        None
+    };
+    pod.ips.iter().chain(node.unwrap_or_default()).copied()
+}

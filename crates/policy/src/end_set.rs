@@ -1,0 +1,52 @@
+//! Sets of ends, by their index: pod classes first, then address atoms.
+
+use fixedbitset::FixedBitSet;
+
+/// A set of end indices, held the way that takes the least room.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum EndSet {
+    /// Every end.
+    All,
+    /// A few, sorted.
+    Few(Box<[u32]>),
+    /// Many, as bits.
+    Many(FixedBitSet),
+}
+
+impl EndSet {
+    /// Takes sorted, distinct indices below `universe`.
+    pub(crate) fn new(sorted: Vec<u32>, universe: usize) -> Self {
+        debug_assert!(sorted.is_sorted());
+        if sorted.len() <= 4 || sorted.len() * 32 < universe {
+            return Self::Few(sorted.into());
+        }
+        let mut bits = FixedBitSet::with_capacity(universe);
+        bits.extend(sorted.into_iter().map(|end| end as usize));
+        Self::Many(bits)
+    }
+
+    pub(crate) fn contains(&self, end: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Few(ends) if ends.len() <= 8 => ends.contains(&end),
+            Self::Few(ends) => ends.binary_search(&end).is_ok(),
+            Self::Many(bits) => bits.contains(end as usize),
+        }
+    }
+
+    /// Calls `f` with every member, in ascending order.
+    pub(crate) fn for_each(&self, universe: usize, mut f: impl FnMut(u32)) {
+        match self {
+            Self::All => (0..index(universe)).for_each(f),
+            Self::Few(ends) => ends.iter().copied().for_each(f),
+            Self::Many(bits) => bits.ones().for_each(|end| f(index(end))),
+        }
+    }
+}
+
+/// A table position as the compact index that the engine stores: tables hold fewer than 2^32 entries, since each
+/// entry stands for an object in memory.
+#[expect(clippy::cast_possible_truncation, reason = "tables hold fewer than 2^32 entries")]
+pub(crate) const fn index(position: usize) -> u32 {
+    position as u32
+}

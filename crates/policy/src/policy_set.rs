@@ -1,0 +1,454 @@
+//! Policies compiled for evaluation.
+
+use std::net::IpAddr;
+
+use foldhash::{HashMap, HashSet};
+use ringfence_model::object::{Namespace, Node, Pod};
+use ringfence_model::{
+    Diagnostic, Direction, IpBlock, Name, NetworkPolicy, PeerMatch, Peers, Port, PortTarget, Ports,
+    Protocol, Rule,
+};
+use ringfence_model::{identity::PodRef, object::ContainerPort};
+
+use crate::atom::AddressSpace;
+use crate::class::{Classes, PodClass};
+use crate::compile;
+use crate::connection::{Connection, ConnectionSet, End, PodIx};
+use crate::decision::{Decision, Judgement, PolicyIx, RuleRef};
+use crate::end_set::{EndSet, index};
+use crate::profile::{Assumption, EndPort, Hairpin, HostNetwork, IpBlockNodes, Profile};
+
+/// `NetworkPolicies` compiled against the pods, namespaces and nodes of a cluster.
+///
+/// Every pod given is judged by its labels, whatever its phase: leave out the pods that should not count.
+#[derive(Clone, Debug)]
+pub struct PolicySet {
+    pub(crate) profile: Profile,
+    pub(crate) policies: Vec<NetworkPolicy>,
+    pub(crate) pods: Vec<PodEntry>,
+    pub(crate) nodes: HashMap<Name, Vec<IpAddr>>,
+    pub(crate) node_addresses: HashSet<IpAddr>,
+    pub(crate) pod_addresses: HashMap<IpAddr, PodIx>,
+    pub(crate) classes: Classes,
+    pub(crate) space: AddressSpace,
+    /// Distinct sets of ends that peers stand for.
+    pub(crate) sets: Vec<EndSet>,
+    /// Distinct `ports` of rules.
+    pub(crate) ports: Vec<PortTest>,
+    pub(crate) compiled: Vec<CompiledPolicy>,
+    pub(crate) sides: [Side; 2],
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug)]
+pub(crate) struct PodEntry {
+    pub(crate) reference: PodRef,
+    pub(crate) ports: Vec<ContainerPort>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) node: Option<Name>,
+    pub(crate) host_network: bool,
+}
+
+/// The `ports` of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PortTest {
+    /// Every port given by number.
+    pub(crate) numbers: ConnectionSet,
+    /// Ports given by name, as (name, protocol).
+    pub(crate) names: Box<[(u32, Protocol)]>,
+}
+
+/// A policy as sets of ends. The lists are those of the policy, in its order.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledPolicy {
+    /// The classes it selects, sorted.
+    pub(crate) subjects: Vec<u32>,
+    /// By direction; `None` where it does not isolate.
+    pub(crate) rules: [Option<Vec<CompiledRule>>; 2],
+}
+
+/// A rule as sets of ends.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledRule {
+    /// The set of each entry of `from` or `to`; empty when the list is.
+    pub(crate) peers: Vec<u32>,
+    /// Their union, and the ports.
+    pub(crate) term: Term,
+}
+
+/// Allows a set of ends over some ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Term {
+    pub(crate) peers: u32,
+    pub(crate) ports: u32,
+}
+
+/// One direction: which terms hold for each end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    /// The group of each end. Ends of group 0 are not isolated.
+    pub(crate) group: Vec<u32>,
+    /// The policies that isolate each group, sorted.
+    pub(crate) policies: Vec<Box<[PolicyIx]>>,
+    /// The distinct terms of each group.
+    pub(crate) terms: Vec<Box<[Term]>>,
+}
+
+/// The group of ends that no policy isolates.
+pub(crate) const NOT_ISOLATED: u32 = 0;
+
+impl PolicySet {
+    /// Compiles policies against a cluster.
+    ///
+    /// What could not be taken as it stands is in the diagnostics: namespaces that are missing from the input (they
+    /// are then known by name only), and policies given twice.
+    pub fn compile(
+        namespaces: &[Namespace],
+        nodes: &[Node],
+        pods: &[Pod],
+        policies: &[NetworkPolicy],
+        profile: &Profile,
+    ) -> (Self, Vec<Diagnostic>) {
+        compile::compile(namespaces, nodes, pods, policies, *profile)
+    }
+
+    /// The policies, in the order in which they were given.
+    pub fn policies(&self) -> &[NetworkPolicy] {
+        &self.policies
+    }
+
+    /// A policy.
+    ///
+    /// # Panics
+    /// When the index is of another set.
+    pub fn policy(&self, policy: PolicyIx) -> &NetworkPolicy {
+        &self.policies[policy.place()]
+    }
+
+    /// The rule that an item belongs to; `None` when the item is of another set.
+    pub fn rule(&self, item: RuleRef) -> Option<&Rule> {
+        self.policies.get(item.policy.place())?.rules(item.direction)?.get(item.rule as usize)
+    }
+
+    /// The profile that the set was compiled with.
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The number of pods.
+    pub const fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// Namespace and name of a pod.
+    ///
+    /// # Panics
+    /// When the index is of another set.
+    pub fn pod(&self, pod: PodIx) -> &PodRef {
+        &self.pods[pod.place()].reference
+    }
+
+    /// The classes of pods that the policies cannot tell apart, sorted by namespace.
+    pub fn classes(&self) -> &[PodClass] {
+        &self.classes.list
+    }
+
+    /// The end that an address belongs to: the pod that has it, unless the pod has ended or counts as its node.
+    pub fn end(&self, ip: IpAddr) -> End {
+        self.pod_addresses.get(&ip.to_canonical()).map_or(End::Address(ip), |pod| End::Pod(*pod))
+    }
+
+    /// Whether the connection is allowed.
+    ///
+    /// # Panics
+    /// When a pod is of another set.
+    pub fn allows(&self, connection: &Connection) -> bool {
+        if self.profile.hairpin == Hairpin::Allowed && is_self(connection) {
+            return true;
+        }
+        let source = self.end_index(connection.source);
+        let destination = self.end_index(connection.destination);
+        self.passes(Direction::Egress, source, destination, destination, connection)
+            && (self.passes(Direction::Ingress, destination, source, destination, connection)
+                || self.is_own_node(connection))
+    }
+
+    fn passes(
+        &self,
+        direction: Direction,
+        subject: u32,
+        peer: u32,
+        to: u32,
+        c: &Connection,
+    ) -> bool {
+        let side = &self.sides[direction as usize];
+        let group = side.group[subject as usize];
+        group == NOT_ISOLATED
+            || side.terms[group as usize].iter().any(|term| {
+                self.sets[term.peers as usize].contains(peer)
+                    && self.port_passes(&self.ports[term.ports as usize], to, c.protocol, c.port)
+            })
+    }
+
+    fn port_passes(&self, test: &PortTest, to: u32, protocol: Protocol, port: Port) -> bool {
+        test.numbers.contains(protocol, port)
+            || (!test.names.is_empty() && {
+                let named = self.named_ports(to);
+                test.names.iter().any(|&(name, p)| {
+                    p == protocol && named.binary_search(&(name, protocol, port)).is_ok()
+                })
+            })
+    }
+
+    /// The named ports of an end; addresses have none.
+    pub(crate) fn named_ports(&self, end: u32) -> &[(u32, Protocol, Port)] {
+        let signature = self.classes.keys.get(end as usize).map_or(0, |key| key.named);
+        &self.classes.named[signature as usize]
+    }
+
+    /// The verdict about a connection, with every item that allows it.
+    ///
+    /// # Panics
+    /// When a pod is of another set.
+    pub fn decide(&self, connection: &Connection) -> Decision {
+        Decision {
+            egress: self.judge(Direction::Egress, connection),
+            ingress: self.judge(Direction::Ingress, connection),
+            assumptions: self.assumptions(connection),
+        }
+    }
+
+    /// What the policies of one end say about a connection: those of the source for egress, of the destination for
+    /// ingress.
+    ///
+    /// # Panics
+    /// When a pod is of another set.
+    pub fn judge(&self, direction: Direction, connection: &Connection) -> Judgement {
+        let (subject, peer) = match direction {
+            Direction::Egress => (connection.source, connection.destination),
+            Direction::Ingress => (connection.destination, connection.source),
+        };
+        if !self.is_subject(subject) {
+            return Judgement::NotSubject;
+        }
+        let isolating = self.isolating(direction, subject);
+        if isolating.is_empty() {
+            return Judgement::NotIsolated;
+        }
+        if direction == Direction::Ingress && self.is_own_node(connection) {
+            return Judgement::OwnNode;
+        }
+        if self.profile.hairpin == Hairpin::Allowed && is_self(connection) {
+            return Judgement::SelfTraffic;
+        }
+        let peer = self.end_index(peer);
+        let to = self.end_index(connection.destination);
+        let items: Vec<RuleRef> = isolating
+            .iter()
+            .flat_map(|&policy| self.items(policy, direction, peer, to, connection))
+            .collect();
+        if items.is_empty() {
+            Judgement::Denied(isolating.to_vec())
+        } else {
+            Judgement::Allowed(items)
+        }
+    }
+
+    /// The policies that isolate an end in a direction, sorted.
+    ///
+    /// # Panics
+    /// When the pod is of another set.
+    pub fn isolating(&self, direction: Direction, end: End) -> &[PolicyIx] {
+        let side = &self.sides[direction as usize];
+        &side.policies[side.group[self.end_index(end) as usize] as usize]
+    }
+
+    /// The items of a policy that allow the connection.
+    fn items(
+        &self,
+        policy: PolicyIx,
+        direction: Direction,
+        peer: u32,
+        to: u32,
+        connection: &Connection,
+    ) -> Vec<RuleRef> {
+        let rules = self.policies[policy.place()].rules(direction).unwrap_or_default();
+        let compiled = self.compiled[policy.place()].rules[direction as usize].as_deref();
+        let mut items = Vec::new();
+        for (n, (rule, compiled)) in rules.iter().zip(compiled.unwrap_or_default()).enumerate() {
+            if !self.sets[compiled.term.peers as usize].contains(peer)
+                || !self.port_passes(
+                    &self.ports[compiled.term.ports as usize],
+                    to,
+                    connection.protocol,
+                    connection.port,
+                )
+            {
+                continue;
+            }
+            let ports = self.matching_ports(rule, connection);
+            for peer in self.matching_peers(compiled, peer) {
+                items.extend(ports.iter().map(|&port| RuleRef {
+                    policy,
+                    direction,
+                    rule: index(n),
+                    peer,
+                    port,
+                }));
+            }
+        }
+        items
+    }
+
+    fn matching_peers(&self, rule: &CompiledRule, end: u32) -> Vec<Option<u32>> {
+        if rule.peers.is_empty() {
+            return vec![None];
+        }
+        let matching = rule
+            .peers
+            .iter()
+            .enumerate()
+            .filter(|(_, set)| self.sets[**set as usize].contains(end));
+        matching.map(|(n, _)| Some(index(n))).collect()
+    }
+
+    fn matching_ports(&self, rule: &Rule, connection: &Connection) -> Vec<Option<u32>> {
+        match &rule.ports {
+            Ports::Any => vec![None],
+            Ports::Only(ports) => {
+                let matching = ports.iter().enumerate().filter(|(_, item)| {
+                    item.protocol == connection.protocol
+                        && match &item.target {
+                            PortTarget::Any => true,
+                            PortTarget::Numbers(range) => match self.profile.end_port {
+                                EndPort::Enforced => range.contains(connection.port),
+                                EndPort::FirstPortOnly => range.first() == connection.port,
+                            },
+                            PortTarget::Named(name) => self.has_named_port(connection, name),
+                        }
+                });
+                matching.map(|(n, _)| Some(index(n))).collect()
+            }
+        }
+    }
+
+    fn has_named_port(&self, connection: &Connection, name: &str) -> bool {
+        let End::Pod(pod) = connection.destination else { return false };
+        self.is_subject(connection.destination)
+            && self.pods[pod.place()].ports.iter().any(|p| {
+                p.name.as_deref() == Some(name)
+                    && p.protocol == connection.protocol
+                    && p.port == connection.port
+            })
+    }
+
+    /// Whether policies apply to the end.
+    pub(crate) fn is_subject(&self, end: End) -> bool {
+        match end {
+            End::Pod(pod) => !self.counts_as_node(pod),
+            End::Address(_) => false,
+        }
+    }
+
+    fn counts_as_node(&self, pod: PodIx) -> bool {
+        self.pods[pod.place()].host_network && self.profile.host_network == HostNetwork::NodeAddress
+    }
+
+    /// Whether the source is the node that runs the destination.
+    fn is_own_node(&self, connection: &Connection) -> bool {
+        let End::Pod(to) = connection.destination else { return false };
+        let Some(node) = &self.pods[to.place()].node else { return false };
+        match connection.source {
+            End::Address(ip) => {
+                let ip = ip.to_canonical();
+                self.nodes.get(node).is_some_and(|addresses| addresses.contains(&ip))
+            }
+            End::Pod(from) => {
+                self.counts_as_node(from) && self.pods[from.place()].node.as_ref() == Some(node)
+            }
+        }
+    }
+
+    /// The index of an end: its pod class, or its atom after all classes.
+    pub(crate) fn end_index(&self, end: End) -> u32 {
+        match end {
+            End::Pod(pod) => self.classes.of_pod[pod.place()],
+            End::Address(ip) => index(self.classes.list.len()) + self.atom(ip),
+        }
+    }
+
+    fn atom(&self, ip: IpAddr) -> u32 {
+        if self.profile.ip_block_nodes == IpBlockNodes::NeverMatch
+            && self.node_addresses.contains(&ip.to_canonical())
+        {
+            AddressSpace::OUTSIDE
+        } else {
+            self.space.atom(ip)
+        }
+    }
+
+    fn assumptions(&self, connection: &Connection) -> Vec<Assumption> {
+        let mut found = Vec::new();
+        for end in [connection.source, connection.destination] {
+            if let End::Pod(pod) = end
+                && self.pods[pod.place()].host_network
+            {
+                found.push(Assumption::HostNetwork(self.profile.host_network));
+            }
+        }
+        if is_self(connection) {
+            found.push(Assumption::Hairpin(self.profile.hairpin));
+        }
+        for (direction, subject, peer) in [
+            (Direction::Egress, connection.source, connection.destination),
+            (Direction::Ingress, connection.destination, connection.source),
+        ] {
+            for &policy in self.isolating(direction, subject) {
+                for rule in self.policies[policy.place()].rules(direction).unwrap_or_default() {
+                    found.extend(self.block_assumption(rule, peer));
+                    found.extend(self.range_assumption(rule, connection));
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The assumption about ipBlocks that a rule makes matter.
+    fn block_assumption(&self, rule: &Rule, peer: End) -> Option<Assumption> {
+        let inside = |block: &IpBlock| match peer {
+            End::Pod(pod) => self.pods[pod.place()].addresses.iter().any(|ip| block.contains(*ip)),
+            End::Address(ip) => block.contains(ip),
+        };
+        let about = match peer {
+            End::Pod(pod) if !self.counts_as_node(pod) => {
+                Assumption::IpBlockPods(self.profile.ip_block_pods)
+            }
+            End::Address(ip) if !self.node_addresses.contains(&ip.to_canonical()) => return None,
+            End::Pod(_) | End::Address(_) => Assumption::IpBlockNodes(self.profile.ip_block_nodes),
+        };
+        let Peers::Only(peers) = &rule.peers else { return None };
+        peers
+            .iter()
+            .any(|peer| matches!(peer, PeerMatch::IpBlock(block) if inside(block)))
+            .then_some(about)
+    }
+
+    /// The assumption about `endPort` that a rule makes matter.
+    fn range_assumption(&self, rule: &Rule, connection: &Connection) -> Option<Assumption> {
+        let Ports::Only(ports) = &rule.ports else { return None };
+        ports
+            .iter()
+            .any(|item| {
+                item.protocol == connection.protocol
+                    && matches!(item.target, PortTarget::Numbers(range)
+                        if range.contains(connection.port) && range.first() != connection.port)
+            })
+            .then_some(Assumption::EndPort(self.profile.end_port))
+    }
+}
+
+fn is_self(connection: &Connection) -> bool {
+    matches!((connection.source, connection.destination), (End::Pod(a), End::Pod(b)) if a == b)
+}

@@ -1,0 +1,5 @@
+//! The engine against the specification: tables, and a slow evaluator that is easy to check by eye.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cluster;
+mod truth;
