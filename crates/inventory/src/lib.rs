@@ -1,1 +1,200 @@
-//! What existed when. **Invariant**: pure; knows model only; a terminated pod never resolves.
+//! What existed when: pods and their addresses over time, workloads, Services, nodes and the address space of the
+//! cluster.
+//!
+//! **Invariant**: pure; knows model only; a terminated pod never resolves after its end.
+
+mod address_space;
+mod dns;
+#[cfg(test)]
+mod fixture;
+mod label_index;
+mod node;
+mod ordered;
+mod owners;
+mod process;
+mod residents;
+mod resolve;
+mod services;
+mod timeline;
+mod workload;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ringfence_model::object::{Endpoints, Namespace, Node, Objects, Pod, Service};
+use ringfence_model::review::ClusterCidrs;
+use ringfence_model::{Diagnostic, Name, NetworkPolicy, WorkloadRef};
+
+use crate::address_space::Evidence;
+use crate::node::NodeBook;
+use crate::owners::Owners;
+use crate::residents::Residents;
+use crate::services::{Candidates, ServiceTable};
+
+pub use crate::address_space::{AddressSpace, ClusterRange, Family, RangeSource, RangeUse};
+pub use crate::dns::{Dns, DnsPort, DnsService, NodeLocalDns};
+pub use crate::services::Backends;
+pub use crate::workload::Workload;
+
+/// Everything known about one cluster, ready to answer questions.
+#[derive(Debug)]
+pub struct Inventory {
+    namespaces: Vec<Namespace>,
+    nodes: Vec<Node>,
+    pods: Vec<Pod>,
+    services: Vec<Service>,
+    endpoints: Vec<Endpoints>,
+    policies: Vec<NetworkPolicy>,
+    workloads: Vec<Workload>,
+    workload_index: HashMap<WorkloadRef, usize>,
+    workload_of: Vec<usize>,
+    owners: Owners,
+    node_book: NodeBook,
+    residents: Residents,
+    table: ServiceTable,
+    space: AddressSpace,
+    dns: Dns,
+}
+
+impl Inventory {
+    /// Takes stock of the objects. What is odd about them is told; nothing of it is fatal.
+    pub fn build(objects: Objects, cidrs: &ClusterCidrs) -> (Self, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let mut objects = ordered::ordered(objects, &mut diagnostics);
+        ordered::add_mentioned_namespaces(&mut objects, &mut diagnostics);
+        let Objects { namespaces, nodes, pods, controllers, services, endpoints, policies } =
+            objects;
+
+        let owners = Owners::new(&controllers);
+        let manifests = workload::are_manifests(&pods);
+        let (finished, mut pods): (Vec<Pod>, Vec<Pod>) =
+            pods.into_iter().partition(|pod| pod.phase.is_terminated());
+        if manifests {
+            pods.extend(workload::expected_pods(&controllers, &owners));
+            pods.sort_by(|a, b| a.reference.cmp(&b.reference));
+        }
+
+        let tops: Vec<_> = pods.iter().map(|pod| owners.top_of_pod(pod)).collect();
+        diagnostics.extend(workload::missing_owners(&pods, &tops));
+        let tops: Vec<WorkloadRef> = tops.into_iter().map(|top| top.reference).collect();
+        let (mut workloads, workload_of) = workload::collect(&controllers, &owners, &pods, &tops);
+
+        let space = AddressSpace::discover(
+            &Evidence { nodes: &nodes, pods: &pods, services: &services },
+            cidrs,
+            &mut diagnostics,
+        );
+        let node_book = NodeBook::new(&nodes, pods.iter().chain(&finished), &mut diagnostics);
+        let past = finished.iter().map(|pod| (pod, owners.top_of_pod(pod).reference));
+        let residents =
+            Residents::new(pods.iter().zip(tops).chain(past), &node_book, &mut diagnostics);
+        let table = services::connect(
+            &services,
+            &endpoints,
+            &mut Candidates {
+                pods: &pods,
+                workload_of: &workload_of,
+                workloads: &mut workloads,
+                owners: &owners,
+                residents: &residents,
+                nodes: &node_book,
+                space: &space,
+            },
+            &mut diagnostics,
+        );
+        let dns = dns::discover(&services, &table, &workloads, &mut diagnostics);
+        let workload_index =
+            workloads.iter().enumerate().map(|(n, w)| (w.reference.clone(), n)).collect();
+        diagnostics.sort();
+        let inventory = Self {
+            namespaces,
+            nodes,
+            pods,
+            services,
+            endpoints,
+            policies,
+            workloads,
+            workload_index,
+            workload_of,
+            owners,
+            node_book,
+            residents,
+            table,
+            space,
+            dns,
+        };
+        (inventory, diagnostics)
+    }
+
+    /// The namespaces, sorted. One that only other objects mention has the label `kubernetes.io/metadata.name`.
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// A namespace by name.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        let at = self.namespaces.binary_search_by(|n| n.name.as_str().cmp(name)).ok()?;
+        self.namespaces.get(at)
+    }
+
+    /// The nodes, sorted.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The pods that have not terminated, sorted. When the input holds none that a cluster has seen (manifests
+    /// from Git), those that the controllers would make, without addresses.
+    pub fn pods(&self) -> &[Pod] {
+        &self.pods
+    }
+
+    /// The Services, sorted.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The endpoints, sorted by Service.
+    pub fn endpoints(&self) -> &[Endpoints] {
+        &self.endpoints
+    }
+
+    /// The policies, sorted by namespace and name.
+    pub fn policies(&self) -> &[NetworkPolicy] {
+        &self.policies
+    }
+
+    /// The workloads, sorted by reference.
+    pub fn workloads(&self) -> &[Workload] {
+        &self.workloads
+    }
+
+    /// A workload by reference.
+    pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
+        self.workload_index.get(reference).map(|&n| &self.workloads[n])
+    }
+
+    /// The workload of a pod, by the pod's index in [`Inventory::pods`].
+    pub fn workload_of(&self, pod: usize) -> Option<&Workload> {
+        self.workload_of.get(pod).map(|&n| &self.workloads[n])
+    }
+
+    /// What backs a Service, by its index in [`Inventory::services`]: for each of its ports, in their order.
+    pub fn backends(&self, service: usize) -> &[Backends] {
+        self.table.backends(service)
+    }
+
+    /// All addresses of a node, sorted, those in the pod network included.
+    pub fn node_addresses(&self, node: &Name) -> &[IpAddr] {
+        self.node_book.addresses(node.as_str())
+    }
+
+    /// The address space of the cluster.
+    pub fn address_space(&self) -> &AddressSpace {
+        &self.space
+    }
+
+    /// The cluster's DNS.
+    pub fn dns(&self) -> &Dns {
+        &self.dns
+    }
+}
