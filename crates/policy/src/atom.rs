@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashSet};
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use ringfence_model::{Cidr, IpBlock};
 
-use crate::end_set::index;
+use crate::index::index;
 
 /// Addresses that lie in exactly the same ipBlocks, so that policies cannot tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,14 +109,14 @@ struct Cut {
 }
 
 impl AddressSpace {
-    /// The atom of the addresses in no block.
+    /// The atom of the addresses in no block, when there are any.
     pub(crate) const OUTSIDE: u32 = 0;
 
     /// Cuts the space along the blocks. The addresses of `apart` are in no block, whatever the blocks say: this only
     /// shows in the atom of the rest, the caller looks for them before asking for an atom.
     pub(crate) fn new(blocks: &[IpBlock], apart: &HashSet<IpAddr>) -> Self {
         let cuts = cuts(blocks);
-        // Always there, though it may hold no address: profiles keep nodes out of every block.
+        // The first, though it may come to hold no address: profiles keep nodes out of every block.
         let mut ids: HashMap<Vec<u32>, u32> = HashMap::default();
         ids.insert(Vec::new(), Self::OUTSIDE);
         let mut space = Self {
@@ -138,7 +138,19 @@ impl AddressSpace {
             }
         }
         space.of_block.iter_mut().for_each(|atoms| atoms.sort_unstable());
+        if space.atoms[Self::OUTSIDE as usize].ranges.is_empty() {
+            space.remove_outside();
+        }
         space
+    }
+
+    /// Closes the gap that the first atom leaves when the blocks cover every address.
+    fn remove_outside(&mut self) {
+        self.atoms.remove(Self::OUTSIDE as usize);
+        let lines = self.lines.iter_mut().map(|line| &mut line.atoms);
+        for atom in lines.chain(&mut self.of_block).flatten() {
+            *atom -= 1;
+        }
     }
 
     /// Sweeps one family from its first address to its last. Prefixes nest, so the ones around an address are a stack.

@@ -9,8 +9,7 @@ use ringfence_model::object::{Node, Pod};
 use ringfence_model::{Name, Port, Protocol};
 
 use crate::atom::AddressSpace;
-use crate::connection::PodIx;
-use crate::end_set::index;
+use crate::index::{PodIx, index};
 use crate::profile::{HostNetwork, IpBlockNodes, IpBlockPods, Profile};
 use crate::vocabulary::{Projection, Vocabulary};
 

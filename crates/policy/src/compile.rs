@@ -12,9 +12,9 @@ use ringfence_model::{
 
 use crate::atom::AddressSpace;
 use crate::class::{Classes, Distinction, addresses};
-use crate::connection::{ConnectionSet, PodIx};
-use crate::decision::PolicyIx;
-use crate::end_set::{EndSet, index};
+use crate::connection::ConnectionSet;
+use crate::end_set::EndSet;
+use crate::index::{PodIx, PolicyIx, index};
 use crate::policy_set::{
     CompiledPolicy, CompiledRule, NOT_ISOLATED, PodEntry, PolicySet, PortTest, Side, Term,
 };
@@ -295,7 +295,7 @@ struct Compiler<'a> {
 }
 
 /// Up to how many selected namespaces are looked into one by one.
-const FEW_NAMESPACES: usize = 8;
+const FEW_NAMESPACES: usize = 2;
 
 impl<'a> Compiler<'a> {
     fn new(

@@ -5,21 +5,7 @@ use std::net::IpAddr;
 
 use ringfence_model::{Port, PortRange, PortSet, Protocol};
 
-/// A pod by its place in the slice that [`PolicySet::compile`](crate::PolicySet::compile) was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodIx(u32);
-
-impl PodIx {
-    /// The pod at this place.
-    pub const fn new(place: u32) -> Self {
-        Self(place)
-    }
-
-    /// Its place.
-    pub const fn place(self) -> usize {
-        self.0 as usize
-    }
-}
+use crate::index::PodIx;
 
 /// One end of a connection.
 ///

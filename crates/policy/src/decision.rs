@@ -2,23 +2,8 @@
 
 use ringfence_model::Direction;
 
+use crate::index::PolicyIx;
 use crate::profile::Assumption;
-
-/// A policy by its place in the slice that [`PolicySet::compile`](crate::PolicySet::compile) was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PolicyIx(u32);
-
-impl PolicyIx {
-    /// The policy at this place.
-    pub const fn new(place: u32) -> Self {
-        Self(place)
-    }
-
-    /// Its place.
-    pub const fn place(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// The item that allowed a connection: one entry of `from`/`to` with one entry of `ports` of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

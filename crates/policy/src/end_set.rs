@@ -2,6 +2,8 @@
 
 use fixedbitset::FixedBitSet;
 
+use crate::index::index;
+
 /// A set of end indices, held the way that takes the least room.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum EndSet {
@@ -34,6 +36,10 @@ impl EndSet {
         }
     }
 
+    pub(crate) const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+
     /// Calls `f` with every member, in ascending order.
     pub(crate) fn for_each(&self, universe: usize, mut f: impl FnMut(u32)) {
         match self {
@@ -42,11 +48,4 @@ impl EndSet {
             Self::Many(bits) => bits.ones().for_each(|end| f(index(end))),
         }
     }
-}
-
-/// A table position as the compact index that the engine stores: tables hold fewer than 2^32 entries, since each
-/// entry stands for an object in memory.
-#[expect(clippy::cast_possible_truncation, reason = "tables hold fewer than 2^32 entries")]
-pub(crate) const fn index(position: usize) -> u32 {
-    position as u32
 }

@@ -12,15 +12,21 @@ mod compile;
 mod connection;
 mod decision;
 mod end_set;
+mod index;
+mod party;
 mod policy_set;
 mod profile;
+mod reach;
 mod vocabulary;
 
 pub use atom::Atom;
 pub use class::PodClass;
-pub use connection::{Connection, ConnectionSet, End, PodIx};
-pub use decision::{Decision, Judgement, PolicyIx, RuleRef};
+pub use connection::{Connection, ConnectionSet, End};
+pub use decision::{Decision, Judgement, RuleRef};
+pub use index::{AtomIx, ClassIx, PodIx, PolicyIx};
+pub use party::Party;
 pub use policy_set::PolicySet;
 pub use profile::{
     Assumption, EgressView, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Profile,
 };
+pub use reach::{Reach, Row};

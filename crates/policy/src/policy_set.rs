@@ -10,12 +10,14 @@ use ringfence_model::{
 };
 use ringfence_model::{identity::PodRef, object::ContainerPort};
 
-use crate::atom::AddressSpace;
+use crate::atom::{AddressSpace, Atom};
 use crate::class::{Classes, PodClass};
 use crate::compile;
-use crate::connection::{Connection, ConnectionSet, End, PodIx};
-use crate::decision::{Decision, Judgement, PolicyIx, RuleRef};
-use crate::end_set::{EndSet, index};
+use crate::connection::{Connection, ConnectionSet, End};
+use crate::decision::{Decision, Judgement, RuleRef};
+use crate::end_set::EndSet;
+use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
+use crate::party::Party;
 use crate::profile::{Assumption, EndPort, Hairpin, HostNetwork, IpBlockNodes, Profile};
 
 /// `NetworkPolicies` compiled against the pods, namespaces and nodes of a cluster.
@@ -153,6 +155,22 @@ impl PolicySet {
         &self.classes.list
     }
 
+    /// The atoms of the address space that the policies cannot tell apart.
+    pub fn atoms(&self) -> &[Atom] {
+        &self.space.atoms
+    }
+
+    /// The class or atom of an end.
+    ///
+    /// # Panics
+    /// When the pod is of another set.
+    pub fn party(&self, end: End) -> Party {
+        match end {
+            End::Pod(pod) => Party::Pods(ClassIx::new(self.classes.of_pod[pod.place()])),
+            End::Address(ip) => Party::Addresses(AtomIx::new(self.atom(ip))),
+        }
+    }
+
     /// The end that an address belongs to: the pod that has it, unless the pod has ended or counts as its node.
     pub fn end(&self, ip: IpAddr) -> End {
         self.pod_addresses.get(&ip.to_canonical()).map_or(End::Address(ip), |pod| End::Pod(*pod))
@@ -201,9 +219,13 @@ impl PolicySet {
     }
 
     /// The named ports of an end; addresses have none.
-    pub(crate) fn named_ports(&self, end: u32) -> &[(u32, Protocol, Port)] {
-        let signature = self.classes.keys.get(end as usize).map_or(0, |key| key.named);
-        &self.classes.named[signature as usize]
+    fn named_ports(&self, end: u32) -> &[(u32, Protocol, Port)] {
+        &self.classes.named[self.named_signature(end) as usize]
+    }
+
+    /// The signature of the named ports of an end.
+    pub(crate) fn named_signature(&self, end: u32) -> u32 {
+        self.classes.keys.get(end as usize).map_or(0, |key| key.named)
     }
 
     /// The verdict about a connection, with every item that allows it.
@@ -371,9 +393,13 @@ impl PolicySet {
 
     /// The index of an end: its pod class, or its atom after all classes.
     pub(crate) fn end_index(&self, end: End) -> u32 {
-        match end {
-            End::Pod(pod) => self.classes.of_pod[pod.place()],
-            End::Address(ip) => index(self.classes.list.len()) + self.atom(ip),
+        self.party_index(self.party(end))
+    }
+
+    pub(crate) fn party_index(&self, party: Party) -> u32 {
+        match party {
+            Party::Pods(class) => index(class.place()),
+            Party::Addresses(atom) => index(self.classes.list.len() + atom.place()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use ringfence_model::{Labels, Operator, Requirement, Selector};
 
-use crate::end_set::index;
+use crate::index::index;
 
 /// Stands for every value of a key that no selector mentions: they all behave alike.
 const OTHER: u32 = u32::MAX;

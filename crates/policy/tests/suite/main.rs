@@ -1,5 +1,7 @@
 //! The engine against the specification: tables, and a slow evaluator that is easy to check by eye.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod agree;
 mod cluster;
+mod oracle;
 mod truth;

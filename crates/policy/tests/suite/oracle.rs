@@ -1,0 +1,193 @@
+//! A second evaluator, written from the API text: it loops over everything and keeps nothing.
+
+use std::net::IpAddr;
+
+use ringfence_model::object::{Namespace, Node, Pod};
+use ringfence_model::{
+    Direction, Labels, NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortMatch, PortTarget,
+    Ports, Rule,
+};
+use ringfence_policy::{
+    Connection, End, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Judgement, PolicyIx,
+    Profile, RuleRef,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Oracle {
+    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) policies: Vec<NetworkPolicy>,
+    pub(crate) profile: Profile,
+}
+
+impl Oracle {
+    pub(crate) fn judge(&self, direction: Direction, c: &Connection) -> Judgement {
+        let (subject, peer) = match direction {
+            Direction::Egress => (c.source, c.destination),
+            Direction::Ingress => (c.destination, c.source),
+        };
+        let End::Pod(subject) = subject else { return Judgement::NotSubject };
+        let subject = &self.pods[subject.place()];
+        if !self.is_seen_as_pod(subject) {
+            return Judgement::NotSubject;
+        }
+        let mut isolating = Vec::new();
+        let mut items = Vec::new();
+        for (n, policy) in self.policies.iter().enumerate() {
+            let index = PolicyIx::new(u32::try_from(n).unwrap());
+            let selected = policy.namespace == subject.reference.namespace
+                && policy.pod_selector.matches(&subject.labels);
+            if let Some(rules) = policy.rules(direction)
+                && selected
+            {
+                isolating.push(index);
+                for (r, rule) in rules.iter().enumerate() {
+                    for (p, q) in self.matches(policy, rule, peer, c) {
+                        items.push(RuleRef {
+                            policy: index,
+                            direction,
+                            rule: u32::try_from(r).unwrap(),
+                            peer: p,
+                            port: q,
+                        });
+                    }
+                }
+            }
+        }
+        if isolating.is_empty() {
+            Judgement::NotIsolated
+        } else if direction == Direction::Ingress && self.is_own_node(c) {
+            Judgement::OwnNode
+        } else if c.source == c.destination && self.profile.hairpin == Hairpin::Allowed {
+            Judgement::SelfTraffic
+        } else if items.is_empty() {
+            Judgement::Denied(isolating)
+        } else {
+            Judgement::Allowed(items)
+        }
+    }
+
+    /// Every (peer, port) of the rule that matches.
+    fn matches(
+        &self,
+        policy: &NetworkPolicy,
+        rule: &Rule,
+        peer: End,
+        c: &Connection,
+    ) -> Vec<(Option<u32>, Option<u32>)> {
+        let peers: Vec<Option<u32>> = match &rule.peers {
+            Peers::Any => vec![None],
+            Peers::Only(list) => (0u32..)
+                .zip(list)
+                .filter(|(_, item)| self.peer_matches(policy, item, peer))
+                .map(|(n, _)| Some(n))
+                .collect(),
+        };
+        let ports: Vec<Option<u32>> = match &rule.ports {
+            Ports::Any => vec![None],
+            Ports::Only(list) => (0u32..)
+                .zip(list)
+                .filter(|(_, item)| self.port_matches(item, c))
+                .map(|(n, _)| Some(n))
+                .collect(),
+        };
+        peers.into_iter().flat_map(|peer| ports.iter().map(move |port| (peer, *port))).collect()
+    }
+
+    fn peer_matches(&self, policy: &NetworkPolicy, item: &PeerMatch, peer: End) -> bool {
+        match (item, peer) {
+            (PeerMatch::Pods { namespaces, pods }, End::Pod(pod)) => {
+                let pod = &self.pods[pod.place()];
+                let namespace = match namespaces {
+                    NamespaceScope::Own => pod.reference.namespace == policy.namespace,
+                    NamespaceScope::Matching(selector) => {
+                        selector.matches(&self.namespace_labels(pod))
+                    }
+                };
+                self.is_seen_as_pod(pod) && namespace && pods.matches(&pod.labels)
+            }
+            (PeerMatch::Pods { .. }, End::Address(_)) => false,
+            (PeerMatch::IpBlock(block), End::Address(ip)) => {
+                let is_node = self
+                    .nodes
+                    .iter()
+                    .any(|node| addresses_of(node).any(|a| a == ip.to_canonical()));
+                let visible = !is_node || self.profile.ip_block_nodes == IpBlockNodes::Match;
+                visible && block.contains(ip)
+            }
+            (PeerMatch::IpBlock(block), End::Pod(pod)) => {
+                let pod = &self.pods[pod.place()];
+                let visible = if self.is_seen_as_pod(pod) {
+                    self.profile.ip_block_pods == IpBlockPods::Match
+                } else {
+                    self.profile.ip_block_nodes == IpBlockNodes::Match
+                };
+                visible && self.pod_addresses(pod).iter().any(|ip| block.contains(*ip))
+            }
+        }
+    }
+
+    fn port_matches(&self, item: &PortMatch, c: &Connection) -> bool {
+        item.protocol == c.protocol
+            && match &item.target {
+                PortTarget::Any => true,
+                PortTarget::Numbers(range) => match self.profile.end_port {
+                    EndPort::Enforced => range.first() <= c.port && c.port <= range.last(),
+                    EndPort::FirstPortOnly => range.first() == c.port,
+                },
+                PortTarget::Named(name) => match c.destination {
+                    End::Address(_) => false,
+                    End::Pod(pod) => {
+                        let pod = &self.pods[pod.place()];
+                        self.is_seen_as_pod(pod)
+                            && pod.spec.ports.iter().any(|p| {
+                                p.name.as_ref() == Some(name)
+                                    && p.protocol == c.protocol
+                                    && p.port == c.port
+                            })
+                    }
+                },
+            }
+    }
+
+    pub(crate) fn is_own_node(&self, c: &Connection) -> bool {
+        let End::Pod(to) = c.destination else { return false };
+        let Some(node_name) = &self.pods[to.place()].node else { return false };
+        match c.source {
+            End::Pod(from) => {
+                let from = &self.pods[from.place()];
+                !self.is_seen_as_pod(from) && from.node.as_ref() == Some(node_name)
+            }
+            End::Address(ip) => self
+                .nodes
+                .iter()
+                .any(|n| n.name == *node_name && addresses_of(n).any(|a| a == ip.to_canonical())),
+        }
+    }
+
+    fn is_seen_as_pod(&self, pod: &Pod) -> bool {
+        !pod.spec.host_network || self.profile.host_network == HostNetwork::LikePods
+    }
+
+    fn pod_addresses(&self, pod: &Pod) -> Vec<IpAddr> {
+        if pod.ips.is_empty() && pod.spec.host_network {
+            let own = self.nodes.iter().filter(|n| Some(&n.name) == pod.node.as_ref());
+            own.flat_map(|n| n.addresses.clone()).collect()
+        } else {
+            pod.ips.clone()
+        }
+    }
+
+    fn namespace_labels(&self, pod: &Pod) -> Labels {
+        let name = &pod.reference.namespace;
+        self.namespaces.iter().find(|n| n.name == *name).map_or_else(
+            || [("kubernetes.io/metadata.name", name.as_str())].into_iter().collect(),
+            |n| n.labels.clone(),
+        )
+    }
+}
+
+fn addresses_of(node: &Node) -> impl Iterator<Item = IpAddr> {
+    node.addresses.iter().chain(&node.pod_network_addresses).map(IpAddr::to_canonical)
+}
