@@ -94,7 +94,7 @@ impl Family {
 #[derive(Clone, Debug)]
 pub struct AddressSpace {
     ranges: Vec<ClusterRange>,
-    /// First and last address of ranges that neither overlap nor touch, sorted.
+    /// First and last address of ranges that do not overlap, sorted; the Nodes' own addresses included.
     merged: Vec<(IpAddr, IpAddr)>,
     unknown: BTreeSet<(RangeUse, Family)>,
 }
@@ -116,7 +116,10 @@ impl AddressSpace {
         ranges.sort_unstable();
         ranges.dedup();
 
-        let mut space = Self { merged: merge(&ranges), ranges, unknown: BTreeSet::new() };
+        let of_nodes = evidence.nodes.iter().flat_map(|node| &node.addresses);
+        let of_nodes = of_nodes.map(|&ip| Cidr::host(ip));
+        let merged = merge(ranges.iter().map(|range| range.cidr).chain(of_nodes));
+        let mut space = Self { ranges, merged, unknown: BTreeSet::new() };
         let mut reasons = Vec::new();
         let without = evidence.nodes.iter().find(|node| node.pod_cidrs.is_empty());
         if let Some(node) = without {
@@ -150,15 +153,14 @@ impl AddressSpace {
             let ips = service.cluster_ips.iter();
             ips.map(move |&ip| (RangeUse::Services, ip, format!("Service {subject}")))
         });
-        let lists: Vec<_> = [RangeUse::Pods, RangeUse::Services]
-            .map(|used_for| {
-                let ranges: Vec<_> =
-                    self.ranges.iter().filter(|r| r.used_for == used_for).cloned().collect();
-                (used_for, merge(&ranges))
-            })
-            .into();
+        let list = |used_for| {
+            let ranges = self.ranges.iter().filter(move |range| range.used_for == used_for);
+            (used_for, merge(ranges.map(|range| range.cidr)))
+        };
+        let lists = [list(RangeUse::Pods), list(RangeUse::Services)];
         for (used_for, ip, subject) in pods.chain(services) {
-            let covered = lists.iter().any(|(u, list)| *u == used_for && within(list, ip));
+            let covered =
+                lists.iter().any(|(u, list)| *u == used_for && within(list, ip.to_canonical()));
             // One example says enough.
             if !covered && self.unknown.insert((used_for, Family::of(ip))) {
                 reasons
@@ -228,10 +230,10 @@ fn use_and_family(range: &ClusterRange) -> (RangeUse, Family) {
     (range.used_for, Family::of(range.cidr.net().addr()))
 }
 
-fn merge(ranges: &[ClusterRange]) -> Vec<(IpAddr, IpAddr)> {
-    let nets: Vec<IpNet> = ranges.iter().map(|range| range.cidr.net()).collect();
-    let mut merged: Vec<_> =
-        IpNet::aggregate(&nets).iter().map(|net| (net.network(), net.broadcast())).collect();
+fn merge(cidrs: impl Iterator<Item = Cidr>) -> Vec<(IpAddr, IpAddr)> {
+    let nets: Vec<IpNet> = cidrs.map(|cidr| cidr.net()).collect();
+    let nets = IpNet::aggregate(&nets);
+    let mut merged: Vec<_> = nets.iter().map(|net| (net.network(), net.broadcast())).collect();
     merged.sort_unstable();
     merged
 }
@@ -297,3 +299,7 @@ pub(crate) fn invalid_argument(pod: &PodRef, origin: &Origin, error: &NetError) 
         .at(origin.clone())
         .about(format!("Pod {pod}"))
 }
+
+#[cfg(test)]
+#[path = "address_space_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use crate::workload::Workload;
 pub struct Dns {
     /// The DNS Services, sorted; usually one.
     pub services: Vec<DnsService>,
-    /// `NodeLocal` `DNSCache`, where it is installed.
+    /// The cache on every node, where one is installed.
     pub node_local: Option<NodeLocalDns>,
 }
 
@@ -36,11 +36,11 @@ pub struct DnsPort {
     pub protocol: Protocol,
     /// The port of the Service.
     pub port: Port,
-    /// Who answers, and at which port: policies need this one (5353 on OpenShift).
+    /// Who answers, and at which port: policies need this one (5353 on `OpenShift`).
     pub backends: Backends,
 }
 
-/// A cache on every node, dialled at an address that no pod has.
+/// `NodeLocal DNSCache`: a cache on every node, dialled at an address that no pod has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeLocalDns {
     /// The `DaemonSet`.
@@ -132,3 +132,7 @@ fn node_local(workloads: &[Workload], diagnostics: &mut Vec<Diagnostic>) -> Opti
         addresses,
     })
 }
+
+#[cfg(test)]
+#[path = "dns_tests.rs"]
+mod tests;

@@ -47,6 +47,7 @@ pub(crate) fn origin(line: u32) -> Origin {
 }
 
 /// `Kind/name`.
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of that name want it")]
 pub(crate) fn owner(text: &str) -> Option<OwnerRef> {
     let (kind, owner) = text.split_once('/').unwrap();
     Some(OwnerRef { kind: kind.into(), name: name(owner) })

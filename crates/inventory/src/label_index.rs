@@ -47,3 +47,7 @@ impl<'a> LabelIndex<'a> {
         Some(lists.flatten().copied().collect())
     }
 }
+
+#[cfg(test)]
+#[path = "label_index_tests.rs"]
+mod tests;

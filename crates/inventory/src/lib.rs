@@ -1,6 +1,11 @@
 //! What existed when: pods and their addresses over time, workloads, Services, nodes and the address space of the
 //! cluster.
 //!
+//! Pods roll up to their top owner: through `ReplicaSets` and Jobs to the Deployment, `CronJob` or custom object above
+//! them. A Deployment, `StatefulSet`, `DaemonSet` or `CronJob` stays the top even where an operator's object owns it,
+//! since one such object may own several that need different policies. A bare pod, and the mirror pod of a static
+//! pod, is a workload by itself.
+//!
 //! **Invariant**: pure; knows model only; a terminated pod never resolves after its end.
 
 mod address_space;
@@ -23,7 +28,7 @@ use std::net::IpAddr;
 
 use ringfence_model::object::{Endpoints, Namespace, Node, Objects, Pod, Service};
 use ringfence_model::review::ClusterCidrs;
-use ringfence_model::{Diagnostic, Name, NetworkPolicy, WorkloadRef};
+use ringfence_model::{Diagnostic, Name, NetworkPolicy, PodRef, ServiceRef, WorkloadRef};
 
 use crate::address_space::Evidence;
 use crate::node::NodeBook;
@@ -84,7 +89,7 @@ impl Inventory {
             cidrs,
             &mut diagnostics,
         );
-        let node_book = NodeBook::new(&nodes, pods.iter().chain(&finished), &mut diagnostics);
+        let node_book = NodeBook::new(&nodes, &pods, &finished, &mut diagnostics);
         let past = finished.iter().map(|pod| (pod, owners.top_of_pod(pod).reference));
         let residents =
             Residents::new(pods.iter().zip(tops).chain(past), &node_book, &mut diagnostics);
@@ -171,6 +176,16 @@ impl Inventory {
     /// A workload by reference.
     pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
         self.workload_index.get(reference).map(|&n| &self.workloads[n])
+    }
+
+    /// The index of a pod in [`Inventory::pods`].
+    pub fn pod_index(&self, reference: &PodRef) -> Option<usize> {
+        self.pods.binary_search_by(|pod| pod.reference.cmp(reference)).ok()
+    }
+
+    /// The index of a Service in [`Inventory::services`].
+    pub fn service_index(&self, reference: &ServiceRef) -> Option<usize> {
+        self.services.binary_search_by(|service| service.reference.cmp(reference)).ok()
     }
 
     /// The workload of a pod, by the pod's index in [`Inventory::pods`].

@@ -16,19 +16,21 @@ pub(crate) struct NodeBook {
 }
 
 impl NodeBook {
-    /// `pods` with the host's network tell the addresses of nodes too.
-    pub(crate) fn new<'a>(
+    /// Pods with the host's network tell the addresses of nodes too, `finished` ones as well.
+    pub(crate) fn new(
         nodes: &[Node],
-        pods: impl Iterator<Item = &'a Pod> + Clone,
+        pods: &[Pod],
+        finished: &[Pod],
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
+        let pods = || pods.iter().chain(finished);
         let mut addresses: BTreeMap<&Name, BTreeSet<IpAddr>> = BTreeMap::new();
         for node in nodes {
             let all = node.addresses.iter().chain(&node.pod_network_addresses);
             addresses.entry(&node.name).or_default().extend(all.map(IpAddr::to_canonical));
         }
         let described: BTreeSet<IpAddr> = addresses.values().flatten().copied().collect();
-        for pod in pods.clone().filter(|pod| pod.spec.host_network) {
+        for pod in pods().filter(|pod| pod.spec.host_network) {
             if let Some(node) = &pod.node {
                 let new = pod.ips.iter().map(IpAddr::to_canonical);
                 addresses.entry(node).or_default().extend(new.filter(|ip| !described.contains(ip)));
@@ -56,7 +58,7 @@ impl NodeBook {
             .map(|(net, name)| (net.network(), net.broadcast(), name.clone()))
             .collect();
         book.ranges.sort_unstable();
-        if pods.clone().any(|pod| book.contradicts(pod)) {
+        if pods().any(|pod| book.contradicts(pod)) {
             book.ranges.clear();
         }
         book

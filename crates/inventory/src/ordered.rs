@@ -133,3 +133,7 @@ pub(crate) fn listed<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>) -
     let list = first.join(", ");
     if more == 0 { list } else { format!("{list} and {more} more") }
 }
+
+#[cfg(test)]
+#[path = "ordered_tests.rs"]
+mod tests;

@@ -105,3 +105,7 @@ fn overlap(ip: IpAddr, one: &Pod, other: &Pod) -> Diagnostic {
     .about(format!("Pod {}", other.reference))
     .hint("give dumps of one cluster, all taken at the same time")
 }
+
+#[cfg(test)]
+#[path = "residents_tests.rs"]
+mod tests;

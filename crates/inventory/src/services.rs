@@ -9,7 +9,7 @@ use ringfence_model::object::{
 };
 use ringfence_model::resolve::ServiceTarget;
 use ringfence_model::{
-    Diagnostic, Peer, PodRef, Port, Protocol, ServicePortRef, ServiceRef, WorkloadRef,
+    Diagnostic, Peer, PodRef, Port, Protocol, Selector, ServicePortRef, ServiceRef, WorkloadRef,
 };
 
 use crate::address_space::AddressSpace;
@@ -152,12 +152,12 @@ struct Selected {
 impl Selected {
     fn new(service: &Service, pods: &LabelIndex<'_>, templates: &LabelIndex<'_>) -> Self {
         let namespace = &service.reference.namespace;
-        match &service.selector {
-            Some(selector) if service.kind != ServiceType::ExternalName => Self {
+        match selector(service) {
+            Some(selector) => Self {
                 pods: pods.matching(namespace, selector),
                 templates: templates.matching(namespace, selector),
             },
-            _ => Self { pods: Vec::new(), templates: Vec::new() },
+            None => Self { pods: Vec::new(), templates: Vec::new() },
         }
     }
 
@@ -235,9 +235,15 @@ fn endpoint(ip: IpAddr, pod: Option<&PodRef>, c: &Candidates<'_>) -> Peer {
     }
 }
 
+/// What the Service selects by. "If empty or not present, the service is assumed to have an external process
+/// managing its endpoints"; ignored for `ExternalName` (`ServiceSpec.selector`).
+fn selector(service: &Service) -> Option<&Selector> {
+    let used = service.kind != ServiceType::ExternalName;
+    service.selector.as_ref().filter(|selector| used && !selector.is_everything())
+}
+
 fn selects_nothing(service: &Service) -> Option<Diagnostic> {
-    let selector = service.selector.as_ref()?;
-    (service.kind != ServiceType::ExternalName).then(|| {
+    selector(service).map(|selector| {
         Diagnostic::warning(
             "service-selects-nothing",
             format!("its selector {selector} matches no pod and no pod template"),
@@ -247,3 +253,7 @@ fn selects_nothing(service: &Service) -> Option<Diagnostic> {
         .hint("compare it with the labels of the pods it is meant for, in the same namespace")
     })
 }
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

@@ -47,6 +47,8 @@ impl<T: Copy + Ord> Timeline<T> {
         let mut moments: Vec<Timestamp> =
             claims.iter().flat_map(|c| [c.from, c.end.until()]).collect();
         moments.push(Timestamp::MIN);
+        // What is open has no end, not even the end of time.
+        moments.retain(|&moment| moment != Timestamp::MAX);
         moments.sort_unstable();
         moments.dedup();
 

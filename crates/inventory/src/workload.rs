@@ -180,3 +180,7 @@ pub(crate) fn missing_owners(pods: &[Pod], tops: &[Top]) -> Option<Diagnostic> {
         )
     })
 }
+
+#[cfg(test)]
+#[path = "workload_tests.rs"]
+mod tests;
