@@ -6,6 +6,7 @@
 
 pub mod diagnostic;
 pub mod edge;
+pub mod flow;
 pub mod identity;
 pub mod label;
 pub mod net;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use diagnostic::{Diagnostic, Origin, Severity};
 pub use edge::{Edge, EdgeKey, Evidence, Nature, ServicePortRef};
+pub use flow::Flow;
 pub use identity::{
     AddressClass, Name, NameError, Peer, PodRef, ServiceRef, WorkloadKind, WorkloadRef,
 };
