@@ -1,1 +1,37 @@
-//! From edges and a review to policies and their certificate. **Invariant**: pure; proves with `ringfence-policy`.
+//! From observed edges and people's review to least-privilege policies, and the proof that they are right.
+//!
+//! [`plan`] judges every edge under the review and writes policies. [`prove`] takes the policies back as they
+//! were written to a file and proves, with the engine of `ringfence-policy` alone, that what is kept passes, what
+//! is cut fails, nothing can be removed, and says what else opens.
+//!
+//! **Invariant**: pure; knows no file format, and does not trust its own structures in the proof.
+
+pub mod alias;
+mod blame;
+mod certificate;
+mod check;
+mod dns;
+mod draft;
+mod judge;
+mod need;
+mod plan;
+mod prove;
+mod readiness;
+mod report;
+mod scope;
+mod selection;
+mod slack;
+mod witness;
+
+pub use certificate::{Certificate, Failure, Outcome, Slack};
+pub use check::{Checked, Passes, check};
+pub use dns::DnsServers;
+pub use draft::Draft;
+pub use judge::{Cut, Kept, Row, Verdict};
+pub use need::{Need, Party, Reason, Subject};
+pub use plan::{Case, Plan, plan};
+pub use prove::prove;
+pub use readiness::{Readiness, readiness};
+pub use scope::Scope;
+pub use selection::{NAMESPACE_NAME_LABEL, Selection, Unselectable};
+pub use witness::World;

@@ -1,0 +1,68 @@
+//! Naming the rules behind a decision, with file and line.
+
+use ringfence_model::Direction;
+use ringfence_policy::{Connection, Decision, Judgement, PolicyIx, RuleRef};
+
+use crate::witness::World;
+
+impl World<'_> {
+    /// The policies that isolate an end and do not allow the connection.
+    pub fn denying(&self, decision: &Decision) -> Vec<String> {
+        let mut faults = Vec::new();
+        for judgement in [&decision.egress, &decision.ingress] {
+            if let Judgement::Denied(policies) = judgement {
+                faults.extend(policies.iter().map(|p| self.describe_policy(*p)));
+            }
+        }
+        faults
+    }
+
+    /// The policies that isolate the end that a direction is about.
+    pub fn isolating(&self, direction: Direction, connection: &Connection) -> Vec<String> {
+        let end = match direction {
+            Direction::Ingress => connection.destination,
+            Direction::Egress => connection.source,
+        };
+        self.set().isolating(direction, end).iter().map(|p| self.describe_policy(*p)).collect()
+    }
+
+    /// What lets a connection pass: rules, or the lack of any policy.
+    pub fn allowing(&self, decision: &Decision) -> Vec<String> {
+        let mut reasons: Vec<String> =
+            Direction::BOTH.iter().flat_map(|d| self.reasons(*d, decision.judgement(*d))).collect();
+        reasons.sort();
+        reasons.dedup();
+        reasons
+    }
+
+    /// What lets a connection pass at one end; nothing when it does not pass.
+    pub fn reasons(&self, direction: Direction, judgement: &Judgement) -> Vec<String> {
+        match judgement {
+            Judgement::Allowed(items) => {
+                items.iter().map(|item| self.describe_rule(*item)).collect()
+            }
+            Judgement::NotIsolated => vec![format!("no policy isolates the pod for {direction}")],
+            Judgement::OwnNode => {
+                vec!["traffic from a pod's own node is always allowed".to_owned()]
+            }
+            Judgement::SelfTraffic => vec!["a pod always reaches itself".to_owned()],
+            Judgement::NotSubject | Judgement::Denied(_) => Vec::new(),
+        }
+    }
+
+    fn describe_policy(&self, policy: PolicyIx) -> String {
+        let policy = self.set().policy(policy);
+        format!("NetworkPolicy {policy} ({})", policy.origin)
+    }
+
+    /// `NetworkPolicy shop/web egress[0] (policies.yaml:12)`, counted from 0 like the API's own field paths.
+    pub fn describe_rule(&self, item: RuleRef) -> String {
+        let policy = self.set().policy(item.policy);
+        let origin = self.set().rule(item).map_or(&policy.origin, |rule| &rule.origin);
+        let list = match item.direction {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        };
+        format!("NetworkPolicy {policy} {list}[{}] ({origin})", item.rule)
+    }
+}

@@ -1,0 +1,57 @@
+//! Observed edges judged by policies.
+
+use ringfence_model::{Edge, L4};
+
+use crate::witness::World;
+
+/// What policies make of an observed edge.
+#[derive(Clone, Debug)]
+pub struct Checked<'a> {
+    /// The edge.
+    pub edge: &'a Edge,
+    /// Whether it passes.
+    pub passes: Passes,
+    /// One connection of it: one that is denied, if there is one.
+    pub example: Option<String>,
+    /// The policies that deny the example, or the rules that allow it.
+    pub because: Vec<String>,
+}
+
+/// Whether the connections of an edge pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    /// Between all pods.
+    All,
+    /// Between some pods only.
+    Some,
+    /// Between none.
+    None,
+    /// Policies cannot say: ICMP, or an end that is not in the cluster input.
+    Unknown,
+}
+
+/// Judges edges, in their order.
+pub fn check<'a>(world: &World<'_>, edges: &'a [Edge]) -> Vec<Checked<'a>> {
+    edges.iter().map(|edge| check_edge(world, edge)).collect()
+}
+
+fn check_edge<'a>(world: &World<'_>, edge: &'a Edge) -> Checked<'a> {
+    let unknown = Checked { edge, passes: Passes::Unknown, example: None, because: Vec::new() };
+    let L4::Port(protocol, port) = edge.key.l4 else { return unknown };
+    let (mut allowed, mut denied) = (None, None);
+    for connection in world.connections(&edge.key, protocol, port) {
+        let slot = if world.set().allows(&connection) { &mut allowed } else { &mut denied };
+        slot.get_or_insert(connection);
+    }
+    let passes = match (&allowed, &denied) {
+        (Some(_), None) => Passes::All,
+        (Some(_), Some(_)) => Passes::Some,
+        (None, Some(_)) => Passes::None,
+        (None, None) => return unknown,
+    };
+    let Some(example) = denied.or(allowed) else { return unknown };
+    let decision = world.set().decide(&example);
+    let because =
+        if denied.is_some() { world.denying(&decision) } else { world.allowing(&decision) };
+    Checked { edge, passes, example: Some(world.show(&example)), because }
+}

@@ -1,0 +1,398 @@
+//! From edges and a review to what the policies must let through, and to the policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_inventory::Inventory;
+use ringfence_model::review::{Choice, GeneralRule, PeerPattern, Review};
+use ringfence_model::{
+    Cidr, Diagnostic, Direction, Edge, IpBlock, L4, Name, Peer, Port, PortMatch, PortSet,
+    PortTarget, Protocol, WorkloadRef,
+};
+use ringfence_policy::ConnectionSet;
+
+use crate::dns::DnsServers;
+use crate::draft::{Draft, write_drafts};
+use crate::judge::{Judge, Kept, Row, Verdict, decides};
+use crate::need::{Need, Party, Reason, Subject};
+use crate::report;
+use crate::scope::Scope;
+use crate::selection::Selection;
+
+/// What is to be decided: the same four things give the same plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The cluster.
+    pub inventory: &'a Inventory,
+    /// What was observed in it, with aliases applied ([`crate::alias::apply`]).
+    pub edges: &'a [Edge],
+    /// What people decided.
+    pub review: &'a Review,
+    /// For which workloads.
+    pub scope: &'a Scope,
+}
+
+/// The policies that follow from a [`Case`], and everything they were made from.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The ingress and egress tables.
+    pub rows: Vec<Row<'a>>,
+    /// What the policies must let through.
+    pub needs: Vec<Need>,
+    /// The policies, sorted by namespace and name.
+    pub drafts: Vec<Draft>,
+    /// What people should know.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Makes the policies.
+pub fn plan(case: Case<'_>) -> Plan<'_> {
+    let judge = Judge {
+        inventory: case.inventory,
+        review: case.review,
+        scope: case.scope,
+        selection: Selection::new(case.inventory, &case.review.labels),
+        dns: DnsServers::of(case.inventory),
+    };
+    let rows = judge.rows(case.edges);
+    let mut planner = Planner {
+        judge,
+        whole_namespaces: whole_namespaces(case),
+        needs: Vec::new(),
+        managed: BTreeMap::new(),
+        diagnostics: Vec::new(),
+    };
+    planner.general();
+    planner.observed(&rows);
+    planner.included(case.edges);
+    let Planner { judge, mut needs, managed, mut diagnostics, .. } = planner;
+    diagnostics.extend(report::diagnostics(&judge, case.edges, &rows));
+    needs.sort_by(|a, b| {
+        (&a.subject, a.direction, &a.party, &a.label).cmp(&(
+            &b.subject,
+            b.direction,
+            &b.party,
+            &b.label,
+        ))
+    });
+    let drafts = write_drafts(&judge, &managed, &needs);
+    diagnostics.sort();
+    diagnostics.dedup();
+    Plan { rows, needs, drafts, diagnostics }
+}
+
+/// The namespaces and directions for which one policy speaks for all pods: the whole namespace is in scope, the
+/// general rule names no single edge, and no workload has a rule of its own.
+fn whole_namespaces(case: Case<'_>) -> BTreeSet<(Name, Direction)> {
+    if !case.scope.is_whole_namespaces() {
+        return BTreeSet::new();
+    }
+    let mut whole = BTreeSet::new();
+    for direction in Direction::BOTH {
+        if matches!(
+            case.review.rules.get(direction),
+            GeneralRule::Observed | GeneralRule::Unmanaged
+        ) {
+            continue;
+        }
+        let has_own_rule = |namespace: &Name| {
+            case.review.workloads.iter().any(|rules| {
+                rules.workload.namespace == *namespace
+                    && match direction {
+                        Direction::Ingress => rules.ingress.is_some(),
+                        Direction::Egress => rules.egress.is_some(),
+                    }
+            })
+        };
+        for workload in case.scope.workloads(case.inventory) {
+            let namespace = &workload.reference.namespace;
+            if !has_own_rule(namespace) {
+                whole.insert((namespace.clone(), direction));
+            }
+        }
+    }
+    whole
+}
+
+struct Planner<'a> {
+    judge: Judge<'a>,
+    whole_namespaces: BTreeSet<(Name, Direction)>,
+    needs: Vec<Need>,
+    /// The directions in which the policy of a subject isolates.
+    managed: BTreeMap<Subject, BTreeSet<Direction>>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Planner<'_> {
+    /// What the general rules, the CIDR rules and name resolution ask for.
+    fn general(&mut self) {
+        for (namespace, direction) in self.whole_namespaces.clone() {
+            let rule = self.judge.review.rules.get(direction);
+            self.isolate(&Subject::Namespace(namespace), direction, rule, None);
+        }
+        let inventory = self.judge.inventory;
+        for workload in self.judge.scope.workloads(inventory) {
+            if let Err(why) = self.judge.selection.pods(workload) {
+                self.diagnostics.push(report::unselectable_subject(workload, &why));
+                continue;
+            }
+            let subject = Subject::Workload(workload.reference.clone());
+            for direction in Direction::BOTH {
+                let rule = self.judge.general_rule(&workload.reference, direction);
+                let whole = self
+                    .whole_namespaces
+                    .contains(&(workload.reference.namespace.clone(), direction));
+                if !whole && rule != GeneralRule::Unmanaged {
+                    self.isolate(&subject, direction, rule, Some(&workload.reference));
+                } else if whole {
+                    self.cidr_rules(&subject, direction, |of| of == Some(&workload.reference));
+                }
+            }
+        }
+    }
+
+    fn isolate(
+        &mut self,
+        subject: &Subject,
+        direction: Direction,
+        rule: GeneralRule,
+        workload: Option<&WorkloadRef>,
+    ) {
+        self.managed.entry(subject.clone()).or_default().insert(direction);
+        let namespace = subject.namespace().clone();
+        let everything = match rule {
+            GeneralRule::AllowAll => Some((Party::Anyone, "anyone".to_owned())),
+            GeneralRule::AllowNamespace => Some((
+                Party::Namespace(namespace.clone()),
+                format!("every pod of namespace {namespace}"),
+            )),
+            GeneralRule::Observed | GeneralRule::BlockAll | GeneralRule::Unmanaged => None,
+        };
+        if let Some((party, label)) = everything {
+            self.need(subject, direction, party, label, ConnectionSet::all(), Reason::GeneralRule);
+        }
+        self.cidr_rules(subject, direction, |of| of.is_none() || of == workload);
+        if direction == Direction::Egress && rule != GeneralRule::AllowAll {
+            let dns = self.judge.dns.clone();
+            for (party, label, ports) in dns.iter() {
+                if !self.excludes_dns(workload, party, ports) {
+                    self.need(
+                        subject,
+                        direction,
+                        party.clone(),
+                        label.to_owned(),
+                        ports.clone(),
+                        Reason::Dns,
+                    );
+                }
+            }
+        }
+    }
+
+    fn cidr_rules(
+        &mut self,
+        subject: &Subject,
+        direction: Direction,
+        applies: impl Fn(Option<&WorkloadRef>) -> bool,
+    ) {
+        for rule in &self.judge.review.cidr_rules {
+            if rule.direction == direction && applies(rule.workload.as_ref()) {
+                let reason = Reason::CidrRule(rule.origin.clone());
+                let (party, label) = (Party::Block(rule.block.clone()), rule.block.to_string());
+                self.need(subject, direction, party, label, declared_ports(&rule.ports), reason);
+            }
+        }
+    }
+
+    /// Whether the review excludes the edges from a workload to a DNS server.
+    fn excludes_dns(
+        &self,
+        workload: Option<&WorkloadRef>,
+        party: &Party,
+        ports: &ConnectionSet,
+    ) -> bool {
+        let (Some(workload), Party::Workload(server)) = (workload, party) else { return false };
+        let key = |protocol| ringfence_model::EdgeKey {
+            source: Peer::Workload(workload.clone()),
+            destination: Peer::Workload(server.clone()),
+            l4: L4::Port(
+                protocol,
+                ports
+                    .get(protocol)
+                    .ranges()
+                    .first()
+                    .map_or(ringfence_model::Port::MIN, |r| r.first()),
+            ),
+            nature: ringfence_model::Nature::Ordinary,
+        };
+        Protocol::ALL.into_iter().filter(|p| !ports.get(*p).is_empty()).all(|protocol| {
+            self.judge
+                .decision_about(&key(protocol), &[])
+                .is_some_and(|d| d.choice == Choice::Exclude)
+        })
+    }
+
+    /// What the kept rows ask for, beyond what general rules give.
+    fn observed(&mut self, rows: &[Row<'_>]) {
+        for row in rows {
+            let Verdict::Kept(why) = &row.verdict else { continue };
+            let evidence = row.edge.evidence.clone();
+            let reason = match why {
+                Kept::Observed => Reason::Observed(evidence),
+                Kept::Included(origin) => Reason::Included(origin.clone(), Some(evidence)),
+                Kept::CidrRule(_)
+                | Kept::GeneralRule(_)
+                | Kept::Dns
+                | Kept::OwnNode
+                | Kept::Unmanaged => continue,
+            };
+            let L4::Port(protocol, port) = row.edge.key.l4 else { continue };
+            let subject = Subject::Workload(row.workload.clone());
+            let ports = one_port(protocol, port);
+            self.peer_needs(&subject, row.direction, row.peer(), &ports, &reason);
+        }
+    }
+
+    /// Included entries of the review that name what nobody has observed yet.
+    fn included(&mut self, edges: &[Edge]) {
+        let review = self.judge.review;
+        for decision in review.edges.iter().filter(|d| d.choice == Choice::Include) {
+            if edges.iter().any(|edge| decides(decision, edge)) {
+                continue;
+            }
+            let ends = [
+                (Direction::Egress, &decision.source, &decision.destination),
+                (Direction::Ingress, &decision.destination, &decision.source),
+            ];
+            let reason = Reason::Included(decision.origin.clone(), None);
+            let mut used = false;
+            for (direction, subject, other) in ends {
+                let (PeerPattern::Peer(Peer::Workload(workload)), Some(L4::Port(protocol, port))) =
+                    (subject, decision.l4)
+                else {
+                    continue;
+                };
+                if !self.judge.scope.contains(workload)
+                    || self.judge.inventory.workload(workload).is_none()
+                    || self.judge.general_rule(workload, direction) == GeneralRule::Unmanaged
+                {
+                    continue;
+                }
+                let subject = Subject::Workload(workload.clone());
+                let ports = one_port(protocol, port);
+                match other {
+                    PeerPattern::Peer(peer) => {
+                        used |= self.peer_needs(&subject, direction, peer, &ports, &reason)
+                    }
+                    PeerPattern::Namespace(namespace) => {
+                        let label = format!("every pod of namespace {namespace}");
+                        let party = Party::Namespace(namespace.clone());
+                        self.need(&subject, direction, party, label, ports, reason.clone());
+                        used = true;
+                    }
+                    PeerPattern::Cidr(cidr) => {
+                        let party = Party::Block(IpBlock::whole(*cidr));
+                        self.need(
+                            &subject,
+                            direction,
+                            party,
+                            cidr.to_string(),
+                            ports,
+                            reason.clone(),
+                        );
+                        used = true;
+                    }
+                    PeerPattern::Any => {}
+                }
+            }
+            if !used {
+                self.diagnostics.push(
+                    Diagnostic::warning("review-entry-matches-nothing", "this included edge was not observed and does not name one connection")
+                        .at(decision.origin.clone())
+                        .hint("to allow what was never observed, name a source, a destination, a protocol and a port, with a workload of the scope at one end"),
+                );
+            }
+        }
+    }
+
+    /// Needs towards a peer; `false` when the peer stands for nothing that a policy can name.
+    fn peer_needs(
+        &mut self,
+        subject: &Subject,
+        direction: Direction,
+        peer: &Peer,
+        ports: &ConnectionSet,
+        reason: &Reason,
+    ) -> bool {
+        let blocks = |cidrs: Vec<Cidr>| {
+            cidrs.into_iter().map(|c| Party::Block(IpBlock::whole(c))).collect::<Vec<_>>()
+        };
+        let parties = match peer {
+            Peer::Workload(workload) => vec![Party::Workload(workload.clone())],
+            Peer::Node(node) => {
+                self.diagnostics.push(node_addresses_note(subject, direction));
+                blocks(
+                    self.judge
+                        .inventory
+                        .node_addresses(node)
+                        .iter()
+                        .map(|ip| Cidr::host(*ip))
+                        .collect(),
+                )
+            }
+            Peer::Alias(name) => {
+                let alias = self.judge.review.aliases.iter().find(|alias| alias.name == *name);
+                blocks(alias.map(|alias| alias.cidrs.clone()).unwrap_or_default())
+            }
+            Peer::Address(ip, _) => blocks(vec![Cidr::host(*ip)]),
+            Peer::Service(_) | Peer::Host(_) => Vec::new(),
+        };
+        let found = !parties.is_empty();
+        for party in parties {
+            self.need(subject, direction, party, peer.to_string(), ports.clone(), reason.clone());
+        }
+        found
+    }
+
+    fn need(
+        &mut self,
+        subject: &Subject,
+        direction: Direction,
+        party: Party,
+        label: String,
+        ports: ConnectionSet,
+        reason: Reason,
+    ) {
+        self.managed.entry(subject.clone()).or_default().insert(direction);
+        self.needs.push(Need { subject: subject.clone(), direction, party, label, ports, reason });
+    }
+}
+
+fn node_addresses_note(subject: &Subject, direction: Direction) -> Diagnostic {
+    Diagnostic::note(
+        "node-addresses",
+        format!("{direction} rules name cluster nodes, and pods on the host network, by their addresses"),
+    )
+    .about(subject.to_string())
+    .hint("generate again when nodes are added or get other addresses; some network plugins do not match node addresses with ipBlock (cilium: policy-cidr-match-mode)")
+}
+
+/// The ports of a CIDR rule; none named means all. A named port is resolved on pods, so for addresses it is no port.
+pub(crate) fn declared_ports(ports: &[PortMatch]) -> ConnectionSet {
+    if ports.is_empty() {
+        return ConnectionSet::all();
+    }
+    let mut set = ConnectionSet::empty();
+    for PortMatch { protocol, target } in ports {
+        let ports: PortSet = match target {
+            PortTarget::Any => PortSet::all(),
+            PortTarget::Numbers(range) => [*range].into_iter().collect(),
+            PortTarget::Named(_) => PortSet::empty(),
+        };
+        set = set.union(&ConnectionSet::ports(*protocol, ports));
+    }
+    set
+}
+
+fn one_port(protocol: Protocol, port: Port) -> ConnectionSet {
+    ConnectionSet::ports(protocol, [port].into_iter().collect())
+}

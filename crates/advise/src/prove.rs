@@ -1,0 +1,383 @@
+//! The proof, done on the policies as they were written and read back, with the engine alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_model::{
+    Diagnostic, Direction, Edge, EdgeKey, L4, NetworkPolicy, Peers, Port, Ports, Protocol,
+    Timestamp,
+};
+use ringfence_policy::{
+    Connection, ConnectionSet, Decision, Judgement, PolicyIx, Profile, RuleRef,
+};
+
+use crate::certificate::{
+    Certificate, Change, Check, Checks, Failure, JudgedEdge, Message, Outcome, Window,
+};
+use crate::judge::{Cut, Row, Verdict};
+use crate::need::{Need, Reason};
+use crate::plan::{Case, Plan};
+use crate::readiness::{readiness, window_warning};
+use crate::slack::slack;
+use crate::witness::{World, pairs};
+
+/// Proves a plan. `written` are its policies read back from their files, in the same order; `observed` is the time
+/// of the first and the last flow.
+pub fn prove(
+    case: Case<'_>,
+    plan: &Plan<'_>,
+    written: &[NetworkPolicy],
+    profile: &Profile,
+    observed: Option<(Timestamp, Timestamp)>,
+) -> Certificate {
+    let existing = case.inventory.policies();
+    let is_replaced =
+        |p: &&NetworkPolicy| written.iter().any(|w| w.namespace == p.namespace && w.name == p.name);
+    let replaced: Vec<String> =
+        existing.iter().filter(is_replaced).map(ToString::to_string).collect();
+    let mut effective: Vec<NetworkPolicy> =
+        existing.iter().filter(|p| !is_replaced(p)).cloned().collect();
+    let first_written = effective.len();
+    effective.extend_from_slice(written);
+
+    let mut proof = Proof {
+        case,
+        before: World::new(case.inventory, case.review, existing, profile),
+        after: World::new(case.inventory, case.review, &effective, profile),
+        first_written,
+        checks: Checks::default(),
+        failures: Vec::new(),
+        needed: Needed::default(),
+        assumptions: BTreeSet::new(),
+    };
+    proof.written_as_meant(plan, written);
+    let outcomes = edge_outcomes(&plan.rows);
+    proof.edges(&outcomes);
+    proof.needs(&plan.needs);
+    proof.nothing_removable(written, first_written);
+    let changes = proof.changes();
+    let slack = slack(&proof.after, plan, written, &outcomes);
+
+    let Proof { mut checks, mut failures, needed, assumptions, .. } = proof;
+    checks.needed_items = needed.peers.len() + needed.ports.len();
+    failures.sort();
+    failures.dedup();
+    let listed = |wanted: fn(&Verdict) -> bool| {
+        outcomes.values().filter(|o| wanted(o.verdict)).map(|o| judged(o.edge, o.verdict)).collect()
+    };
+    Certificate {
+        api_version: "ringfence.dev/v1alpha1",
+        kind: "Certificate",
+        outcome: if failures.is_empty() { Outcome::Proven } else { Outcome::Failed },
+        scope: case.scope.to_string(),
+        window: observed.map(|(first, last)| Window {
+            first: first.to_string(),
+            last: last.to_string(),
+            hours: (last.seconds_since(first) / 360.0).round() / 10.0,
+        }),
+        checks,
+        failures,
+        policies: written.iter().map(ToString::to_string).collect(),
+        replaced,
+        kept: listed(|v| matches!(v, Verdict::Kept(_))),
+        cut: listed(|v| matches!(v, Verdict::Cut(_))),
+        unknown: listed(|v| matches!(v, Verdict::Unknown)),
+        changes,
+        slack,
+        assumptions: assumptions.into_iter().collect(),
+        readiness: readiness(case.inventory, case.edges, case.scope, observed),
+        messages: messages(plan, observed),
+    }
+}
+
+fn messages(plan: &Plan<'_>, observed: Option<(Timestamp, Timestamp)>) -> Vec<Message> {
+    let short: Option<Diagnostic> = window_warning(observed);
+    plan.diagnostics.iter().chain(&short).map(Message::from).collect()
+}
+
+/// What becomes of an edge when all tables that show it are taken together: one cut is enough to forbid it.
+pub(crate) struct EdgeOutcome<'r> {
+    pub(crate) edge: &'r Edge,
+    pub(crate) verdict: &'r Verdict,
+}
+
+fn edge_outcomes<'r>(rows: &'r [Row<'_>]) -> BTreeMap<&'r EdgeKey, EdgeOutcome<'r>> {
+    let mut outcomes: BTreeMap<&EdgeKey, EdgeOutcome<'r>> = BTreeMap::new();
+    for row in rows {
+        let outcome = outcomes
+            .entry(&row.edge.key)
+            .or_insert(EdgeOutcome { edge: row.edge, verdict: &row.verdict });
+        // The reason of the end that cuts says more than "the other end".
+        let rank = |verdict: &Verdict| match verdict {
+            Verdict::Kept(_) => 0,
+            Verdict::Unknown => 1,
+            Verdict::Cut(Cut::OtherEnd) => 2,
+            Verdict::Cut(_) => 3,
+        };
+        if rank(&row.verdict) > rank(outcome.verdict) {
+            outcome.verdict = &row.verdict;
+        }
+    }
+    outcomes
+}
+
+fn judged(edge: &Edge, verdict: &Verdict) -> JudgedEdge {
+    JudgedEdge {
+        source: edge.key.source.to_string(),
+        destination: edge.key.destination.to_string(),
+        port: edge.key.l4.to_string(),
+        reason: match verdict {
+            Verdict::Kept(why) => why.to_string(),
+            Verdict::Cut(why) => why.to_string(),
+            Verdict::Unknown => "NetworkPolicies do not name ICMP".to_owned(),
+        },
+        accepted: edge.evidence.accepted(),
+        rejected: edge.evidence.dropped + edge.evidence.refused,
+        first_seen: edge.evidence.first_seen.to_string(),
+        last_seen: edge.evidence.last_seen.to_string(),
+    }
+}
+
+/// The peers and ports of written rules without which a need would fail.
+#[derive(Default)]
+struct Needed {
+    peers: BTreeSet<(PolicyIx, Direction, u32, Option<u32>)>,
+    ports: BTreeSet<(PolicyIx, Direction, u32, Option<u32>)>,
+}
+
+struct Proof<'a> {
+    case: Case<'a>,
+    before: World<'a>,
+    after: World<'a>,
+    first_written: usize,
+    checks: Checks,
+    failures: Vec<Failure>,
+    needed: Needed,
+    assumptions: BTreeSet<String>,
+}
+
+impl Proof<'_> {
+    /// What was written, read back, must be what was meant: a fault of the writer must not pass as a smaller set.
+    fn written_as_meant(&mut self, plan: &Plan<'_>, written: &[NetworkPolicy]) {
+        let meant: Vec<&NetworkPolicy> = plan.drafts.iter().map(|draft| &draft.policy).collect();
+        if meant.len() != written.len() {
+            let message =
+                format!("{} policies were meant, {} were read back", meant.len(), written.len());
+            self.fail(Check::Written, "the set".into(), None, Vec::new(), message);
+            return;
+        }
+        for (meant, written) in meant.into_iter().zip(written) {
+            if !same_policy(meant, written) {
+                let message = "the policy as written is not the policy as meant".to_owned();
+                self.fail(
+                    Check::Written,
+                    meant.to_string(),
+                    None,
+                    vec![written.origin.to_string()],
+                    message,
+                );
+            }
+        }
+    }
+
+    fn edges(&mut self, outcomes: &BTreeMap<&EdgeKey, EdgeOutcome<'_>>) {
+        for edge in self.case.edges {
+            let L4::Port(protocol, port) = edge.key.l4 else { continue };
+            match outcomes.get(&edge.key).map(|outcome| outcome.verdict) {
+                Some(Verdict::Kept(_)) => self.must_pass(edge, protocol, port, Check::KeptPasses),
+                // What nobody needs and nobody forbade may be allowed with something else: that is slack.
+                Some(Verdict::Cut(Cut::NeverAccepted) | Verdict::Unknown) => {}
+                Some(Verdict::Cut(_)) => self.must_fail(edge, protocol, port),
+                None if edge.evidence.accepted() > 0 => {
+                    self.must_not_get_worse(edge, protocol, port)
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn must_pass(&mut self, edge: &Edge, protocol: Protocol, port: Port, check: Check) {
+        for connection in self.after.connections(&edge.key, protocol, port) {
+            let decision = self.decide(&connection);
+            if decision.allowed() {
+                self.note_needed(&decision.egress);
+                self.note_needed(&decision.ingress);
+            } else {
+                let message = "an observed connection that is kept would be cut".to_owned();
+                let faults = self.after.denying(&decision);
+                let shown = Some(self.after.show(&connection));
+                self.fail(check, edge.key.to_string(), shown, faults, message);
+                return;
+            }
+        }
+    }
+
+    fn must_fail(&mut self, edge: &Edge, protocol: Protocol, port: Port) {
+        for connection in self.after.connections(&edge.key, protocol, port) {
+            let decision = self.decide(&connection);
+            if decision.allowed() {
+                let message = "an edge that must be forbidden would still pass".to_owned();
+                let faults = self.after.allowing(&decision);
+                let shown = Some(self.after.show(&connection));
+                self.fail(Check::CutFails, edge.key.to_string(), shown, faults, message);
+                return;
+            }
+        }
+    }
+
+    /// An edge between workloads out of scope keeps what the policies in the cluster gave it.
+    fn must_not_get_worse(&mut self, edge: &Edge, protocol: Protocol, port: Port) {
+        let before = self.before.connections(&edge.key, protocol, port);
+        if before.iter().all(|connection| self.before.set().allows(connection)) {
+            self.must_pass(edge, protocol, port, Check::OthersUnharmed);
+        }
+    }
+
+    /// What no edge shows: name resolution, CIDR rules, included edges to come, general rules.
+    fn needs(&mut self, needs: &[Need]) {
+        for need in needs.iter().filter(|need| !matches!(need.reason, Reason::Observed(_))) {
+            let both_ends = matches!(need.reason, Reason::Dns | Reason::Included(..));
+            for connection in needed_connections(&self.after, need) {
+                let decision = self.decide(&connection);
+                let own = decision.judgement(need.direction);
+                if own.allowed() && (!both_ends || decision.allowed()) {
+                    self.note_needed(&own.clone());
+                    continue;
+                }
+                let message = format!("{} with {} would be cut", need.direction, need.label);
+                let faults = self.after.denying(&decision);
+                let shown = Some(self.after.show(&connection));
+                self.fail(Check::KeptPasses, need.subject.to_string(), shown, faults, message);
+                break;
+            }
+        }
+    }
+
+    fn decide(&mut self, connection: &Connection) -> Decision {
+        self.checks.connections += 1;
+        let decision = self.after.set().decide(connection);
+        self.assumptions.extend(decision.assumptions.iter().map(ToString::to_string));
+        decision
+    }
+
+    /// A connection that only one peer, or only one port, of a policy allows shows that it is needed there.
+    fn note_needed(&mut self, judgement: &Judgement) {
+        let Judgement::Allowed(items) = judgement else { return };
+        let mut by_policy: BTreeMap<PolicyIx, Vec<&RuleRef>> = BTreeMap::new();
+        for item in items.iter().filter(|item| item.policy.place() >= self.first_written) {
+            by_policy.entry(item.policy).or_default().push(item);
+        }
+        for (policy, items) in by_policy {
+            let peers: BTreeSet<_> =
+                items.iter().map(|i| (policy, i.direction, i.rule, i.peer)).collect();
+            let ports: BTreeSet<_> =
+                items.iter().map(|i| (policy, i.direction, i.rule, i.port)).collect();
+            if peers.len() == 1 {
+                self.needed.peers.extend(peers);
+            }
+            if ports.len() == 1 {
+                self.needed.ports.extend(ports);
+            }
+        }
+    }
+
+    fn nothing_removable(&mut self, written: &[NetworkPolicy], first_written: usize) {
+        for (n, policy) in written.iter().enumerate() {
+            let Ok(place) = u32::try_from(first_written + n) else { continue };
+            let index = PolicyIx::new(place);
+            for direction in Direction::BOTH {
+                for (r, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
+                    let peers = match &rule.peers {
+                        Peers::Any => vec![None],
+                        Peers::Only(peers) => (0..peers.len()).map(Some).collect(),
+                    };
+                    let ports = match &rule.ports {
+                        Ports::Any => vec![None],
+                        Ports::Only(ports) => (0..ports.len()).map(Some).collect(),
+                    };
+                    let place = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok());
+                    let key = |n: Option<usize>| {
+                        (index, direction, u32::try_from(r).unwrap_or(u32::MAX), place(n))
+                    };
+                    let idle_peer =
+                        peers.into_iter().find(|n| !self.needed.peers.contains(&key(*n)));
+                    let idle_port =
+                        ports.into_iter().find(|n| !self.needed.ports.contains(&key(*n)));
+                    if idle_peer.is_some() || idle_port.is_some() {
+                        let what = if idle_peer.is_some() { "a peer" } else { "a port" };
+                        let message = format!(
+                            "{what} of {direction} rule {r} can be removed and every need still passes"
+                        );
+                        let fault = vec![rule.origin.to_string()];
+                        self.fail(
+                            Check::NothingRemovable,
+                            policy.to_string(),
+                            None,
+                            fault,
+                            message,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for edge in self.case.edges {
+            let L4::Port(protocol, port) = edge.key.l4 else { continue };
+            let allowed = |world: &World<'_>| {
+                let connections = world.connections(&edge.key, protocol, port);
+                !connections.is_empty() && connections.iter().all(|c| world.set().allows(c))
+            };
+            let (before, after) = (allowed(&self.before), allowed(&self.after));
+            if before != after {
+                changes.push(Change { edge: edge.key.to_string(), before, after });
+            }
+        }
+        changes
+    }
+
+    fn fail(
+        &mut self,
+        check: Check,
+        subject: String,
+        connection: Option<String>,
+        at_fault: Vec<String>,
+        message: String,
+    ) {
+        self.failures.push(Failure { check, subject, connection, at_fault, message });
+    }
+}
+
+fn same_policy(a: &NetworkPolicy, b: &NetworkPolicy) -> bool {
+    let same_rules = |direction| match (a.rules(direction), b.rules(direction)) {
+        (None, None) => true,
+        (Some(x), Some(y)) => {
+            x.len() == y.len()
+                && x.iter().zip(y).all(|(x, y)| x.peers == y.peers && x.ports == y.ports)
+        }
+        _ => false,
+    };
+    a.namespace == b.namespace
+        && a.name == b.name
+        && a.pod_selector == b.pod_selector
+        && Direction::BOTH.into_iter().all(same_rules)
+}
+
+/// One connection for every pair of kinds of ends, at both ends of every port range, that a need stands for.
+fn needed_connections(world: &World<'_>, need: &Need) -> Vec<Connection> {
+    let (subject, party) = (world.subject(&need.subject), world.party(&need.party));
+    let ports = corner_ports(&need.ports);
+    match need.direction {
+        Direction::Ingress => pairs(&party, &subject, &ports),
+        Direction::Egress => pairs(&subject, &party, &ports),
+    }
+}
+
+fn corner_ports(ports: &ConnectionSet) -> Vec<(Protocol, Port)> {
+    let corners: BTreeSet<(Protocol, Port)> = ports
+        .ranges()
+        .flat_map(|(protocol, range)| [(protocol, range.first()), (protocol, range.last())])
+        .collect();
+    corners.into_iter().collect()
+}

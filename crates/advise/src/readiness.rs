@@ -1,0 +1,120 @@
+//! How much evidence there is, so that nobody isolates a workload on one quiet afternoon's traffic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_inventory::{Inventory, Workload};
+use ringfence_model::{Edge, Nature, Peer, ServicePortRef, Timestamp, WorkloadKind, WorkloadRef};
+use serde::Serialize;
+
+use crate::scope::Scope;
+
+/// Shorter windows than this are warned about: they miss what runs once a day.
+const SHORTEST_WINDOW_HOURS: f64 = 12.0;
+
+/// The evidence for one workload.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Readiness {
+    /// The workload, `namespace/Kind/name`.
+    pub workload: String,
+    /// Connections observed with it at either end, probes left out.
+    pub connections: u64,
+    /// Edges observed with it at either end.
+    pub edges: usize,
+    /// Edges on which only one connection was observed.
+    pub edges_seen_once: usize,
+    /// Estimate of the probability that its next connection is on an edge not seen yet (Good-Turing: edges seen
+    /// once divided by connections); `None` when nothing was observed.
+    pub unseen_probability: Option<f64>,
+    /// What is missing, in plain words.
+    pub gaps: Vec<String>,
+}
+
+/// The evidence for every workload in scope, sorted by workload. `observed` is the first and the last observation.
+pub fn readiness(
+    inventory: &Inventory,
+    edges: &[Edge],
+    scope: &Scope,
+    observed: Option<(Timestamp, Timestamp)>,
+) -> Vec<Readiness> {
+    let mut by_workload: BTreeMap<&WorkloadRef, Vec<&Edge>> = BTreeMap::new();
+    let mut dialled: BTreeSet<&ServicePortRef> = BTreeSet::new();
+    for edge in edges.iter().filter(|edge| edge.key.nature == Nature::Ordinary) {
+        dialled.extend(&edge.services);
+        let ends: BTreeSet<&WorkloadRef> = [&edge.key.source, &edge.key.destination]
+            .into_iter()
+            .filter_map(Peer::workload)
+            .collect();
+        for workload in ends {
+            by_workload.entry(workload).or_default().push(edge);
+        }
+    }
+    scope
+        .workloads(inventory)
+        .map(|workload| {
+            let edges = by_workload.get(&workload.reference).map_or(&[][..], Vec::as_slice);
+            let accepted = || edges.iter().map(|edge| edge.evidence.accepted()).filter(|n| *n > 0);
+            let (connections, once) =
+                (accepted().sum::<u64>(), accepted().filter(|n| *n == 1).count());
+            let mut gaps = Vec::new();
+            if connections == 0 {
+                gaps.push("no connection was observed".to_owned());
+            }
+            if let Some((first, last)) = observed
+                && last.seconds_since(first) / 3600.0 < SHORTEST_WINDOW_HOURS
+            {
+                gaps.push(format!("the flows cover less than {SHORTEST_WINDOW_HOURS} hours"));
+            }
+            let opened =
+                edges.iter().any(|edge| edge.key.source.workload() == Some(&workload.reference));
+            if workload.reference.kind == WorkloadKind::CronJob && !opened {
+                let schedule = workload.schedule.as_deref().unwrap_or("unknown");
+                gaps.push(format!("it did not run in the window (schedule {schedule})"));
+            }
+            for port in service_ports(inventory, workload).filter(|port| !dialled.contains(port)) {
+                gaps.push(format!("Service port {port} was never used"));
+            }
+            Readiness {
+                workload: workload.reference.to_string(),
+                connections,
+                edges: edges.len(),
+                edges_seen_once: once,
+                unseen_probability: ratio(once, connections),
+                gaps,
+            }
+        })
+        .collect()
+}
+
+/// The ports of the Services that a workload backs.
+fn service_ports<'a>(
+    inventory: &'a Inventory,
+    workload: &'a Workload,
+) -> impl Iterator<Item = ServicePortRef> + use<'a> {
+    workload.services.iter().filter_map(|&n| inventory.services().get(n)).flat_map(|service| {
+        service
+            .ports
+            .iter()
+            .map(|p| ServicePortRef { service: service.reference.clone(), port: p.port })
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate to three digits")]
+fn ratio(once: usize, connections: u64) -> Option<f64> {
+    (connections > 0).then(|| (once as f64 / connections as f64 * 1000.0).round() / 1000.0)
+}
+
+/// A warning when the flows cover too little time.
+pub(crate) fn window_warning(
+    observed: Option<(Timestamp, Timestamp)>,
+) -> Option<ringfence_model::Diagnostic> {
+    let (first, last) = observed?;
+    let hours = last.seconds_since(first) / 3600.0;
+    (hours < SHORTEST_WINDOW_HOURS).then(|| {
+        ringfence_model::Diagnostic::warning(
+            "window-short",
+            format!("the flows cover {hours:.1} hours only, from {first} to {last}"),
+        )
+        .hint("observe a day, better a week, before you enforce: nightly jobs and rare errors need connections too")
+    })
+}

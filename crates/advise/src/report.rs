@@ -1,0 +1,226 @@
+//! What people should know about a plan before they look at its policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_inventory::Workload;
+use ringfence_model::review::{Choice, EdgeDecision, GeneralRule};
+use ringfence_model::{Diagnostic, Direction, Edge, Name, Origin, Peer, PortTarget, WorkloadRef};
+
+use crate::judge::{Cut, Judge, Kept, Row, Verdict, decides};
+use crate::selection::Unselectable;
+
+/// Everything about the rows and the review that is not as its author may think.
+pub(crate) fn diagnostics(judge: &Judge<'_>, edges: &[Edge], rows: &[Row<'_>]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    found.extend(namespaces_without_labels(rows));
+    found.extend(unselectable_peers(rows));
+    found.extend(unresolved(rows));
+    found.extend(icmp(rows));
+    found.extend(contradictions(judge, rows));
+    found.extend(no_dns(judge));
+    found.extend(unused_entries(judge, edges));
+    found
+}
+
+/// A workload of the scope that no policy can be written for.
+pub(crate) fn unselectable_subject(workload: &Workload, why: &Unselectable) -> Diagnostic {
+    let hint = match why {
+        Unselectable::HostNetwork => "restrict it with a firewall on its nodes",
+        _ => "give its pod template a label of its own, such as app.kubernetes.io/name",
+    };
+    Diagnostic::warning("workload-not-selectable", format!("no policy was written: {why}"))
+        .at(workload.origin.clone())
+        .about(workload.reference.to_string())
+        .hint(hint)
+}
+
+fn namespaces_without_labels(rows: &[Row<'_>]) -> Option<Diagnostic> {
+    let mut namespaces: BTreeMap<&Name, &str> = BTreeMap::new();
+    for row in rows {
+        if let Verdict::Cut(Cut::Unselectable(Unselectable::NamespaceWithoutLabels {
+            namespace,
+            keys,
+        })) = &row.verdict
+        {
+            namespaces.insert(namespace, keys);
+        }
+    }
+    let keys = namespaces.values().next()?;
+    let names = namespaces.keys().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+    Some(
+        Diagnostic::warning("namespaces-without-labels", format!("Namespaces without labels: {names}")).hint(format!(
+            "their edges are forbidden, because no policy can select them by {keys}; label them with kubectl label \\
+             namespace, or choose other labels in spec.labels.namespace of the review, and generate again"
+        )),
+    )
+}
+
+fn unselectable_peers(rows: &[Row<'_>]) -> Vec<Diagnostic> {
+    let mut peers: BTreeMap<(&Peer, String), usize> = BTreeMap::new();
+    for row in rows {
+        if let Verdict::Cut(Cut::Unselectable(why)) = &row.verdict
+            && !matches!(why, Unselectable::NamespaceWithoutLabels { .. })
+        {
+            *peers.entry((row.peer(), why.to_string())).or_default() += 1;
+        }
+    }
+    let finding = |((peer, why), edges): ((&Peer, String), usize)| {
+        Diagnostic::warning("peer-not-selectable", format!("{edges} edges with it are forbidden: {why}"))
+            .about(peer.to_string())
+            .hint("add its manifests or labels to the cluster input, or allow its addresses with a CIDR rule")
+    };
+    peers.into_iter().map(finding).collect()
+}
+
+fn unresolved(rows: &[Row<'_>]) -> Option<Diagnostic> {
+    let cut = rows.iter().filter(|row| row.verdict == Verdict::Cut(Cut::Unresolved));
+    let peers: BTreeSet<&Peer> = cut.map(Row::peer).collect();
+    let first = peers.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more =
+        if peers.len() > 5 { format!(" and {} more", peers.len() - 5) } else { String::new() };
+    (!peers.is_empty()).then(|| {
+        Diagnostic::warning(
+            "unresolved-left-out",
+            format!("traffic with unresolved addresses is forbidden: {first}{more}"),
+        )
+        .hint("to let one in, include its edges, give it an alias with allowed: true, or write a CIDR rule in the review")
+    })
+}
+
+fn icmp(rows: &[Row<'_>]) -> Option<Diagnostic> {
+    let count = rows.iter().filter(|row| row.verdict == Verdict::Unknown).count();
+    (count > 0).then(|| {
+        Diagnostic::note("icmp-unknown", format!("{count} ICMP edges were observed, which NetworkPolicies cannot name"))
+            .hint("whether isolated pods may be pinged differs between network plugins: try it before you rely on it")
+    })
+}
+
+/// Exclusions that no policy can fulfil.
+fn contradictions(judge: &Judge<'_>, rows: &[Row<'_>]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for row in rows {
+        let Some(decision) = judge.decision(row.edge).filter(|d| d.choice == Choice::Exclude)
+        else {
+            continue;
+        };
+        let message = match (&row.verdict, judge.general_rule(row.workload, row.direction)) {
+            (Verdict::Kept(Kept::OwnNode), _) => {
+                format!(
+                    "{} is excluded, but traffic from a pod's own node is always allowed",
+                    row.edge.key
+                )
+            }
+            (_, rule @ (GeneralRule::AllowAll | GeneralRule::Unmanaged)) => {
+                format!(
+                    "{} is excluded, but the {} rule of {} is {rule:?}",
+                    row.edge.key, row.direction, row.workload
+                )
+            }
+            (_, rule @ GeneralRule::AllowNamespace)
+                if row.peer().namespace() == Some(&row.workload.namespace) =>
+            {
+                format!(
+                    "{} is excluded, but the {} rule of {} is {rule:?}",
+                    row.edge.key, row.direction, row.workload
+                )
+            }
+            _ => continue,
+        };
+        found.push(
+            Diagnostic::warning("exclusion-contradicts-rule", message)
+                .at(decision.origin.clone())
+                .hint("NetworkPolicies only allow: set the general rule to Observed and include what is needed"),
+        );
+    }
+    found
+}
+
+fn no_dns(judge: &Judge<'_>) -> Option<Diagnostic> {
+    let isolates = |rule| !matches!(rule, GeneralRule::Unmanaged | GeneralRule::AllowAll);
+    let needed = judge
+        .scope
+        .workloads(judge.inventory)
+        .any(|w| isolates(judge.general_rule(&w.reference, Direction::Egress)));
+    (needed && judge.dns.is_empty()).then(|| {
+        Diagnostic::warning("no-dns-found", "egress is isolated, and no DNS server was found to allow")
+            .hint("add the Service and pods of the cluster's DNS to the cluster input, or allow its addresses with a CIDR rule on port 53")
+    })
+}
+
+/// Entries of the review that speak of nothing that exists.
+fn unused_entries(judge: &Judge<'_>, edges: &[Edge]) -> Vec<Diagnostic> {
+    let review = judge.review;
+    let nothing = |origin: &Origin, message: String, hint: &str| {
+        Diagnostic::warning("review-entry-matches-nothing", message).at(origin.clone()).hint(hint)
+    };
+    let known = |workload: &WorkloadRef| judge.inventory.workload(workload).is_some();
+    let spelling = "check namespace, kind and name; kinds are spelled as in Kubernetes";
+    let mut found = Vec::new();
+    for rules in review.workloads.iter().filter(|rules| !known(&rules.workload)) {
+        found.push(nothing(
+            &rules.origin,
+            format!("there is no workload {}", rules.workload),
+            spelling,
+        ));
+    }
+    for rule in &review.cidr_rules {
+        if let Some(workload) = rule.workload.as_ref().filter(|w| !known(w)) {
+            found.push(nothing(&rule.origin, format!("there is no workload {workload}"), spelling));
+        }
+        if rule.ports.iter().any(|port| matches!(port.target, PortTarget::Named(_))) {
+            let message = "a named port never matches an address".to_owned();
+            found.push(nothing(&rule.origin, message, "write the port number"));
+        }
+    }
+    // Included entries that were not observed are the planner's to judge: they may name a connection to come.
+    let excludes = |d: &&EdgeDecision| d.choice == Choice::Exclude;
+    for decision in review.edges.iter().filter(excludes) {
+        if !edges.iter().any(|edge| decides(decision, edge)) {
+            let message = "this excluded edge was not observed".to_owned();
+            found.push(nothing(
+                &decision.origin,
+                message,
+                "list the observed edges with: ringfence edges",
+            ));
+        }
+    }
+    for alias in &review.aliases {
+        if !edges.iter().any(|e| {
+            [&e.key.source, &e.key.destination]
+                .into_iter()
+                .any(|p| matches!(p, Peer::Alias(name) if *name == alias.name))
+        }) {
+            let message = format!("no observed address belongs to alias {}", alias.name);
+            found.push(nothing(
+                &alias.origin,
+                message,
+                "list the unresolved addresses with: ringfence edges",
+            ));
+        }
+    }
+    let namespaces = judge.inventory.namespaces();
+    for key in &review.labels.namespace {
+        if !namespaces.iter().any(|n| n.labels.get(key).is_some()) {
+            found.push(
+                Diagnostic::warning(
+                    "review-entry-matches-nothing",
+                    format!("no namespace carries the label {key}"),
+                )
+                .hint("see spec.labels.namespace of the review"),
+            );
+        }
+    }
+    let workloads = judge.inventory.workloads();
+    for key in review.labels.include.iter().chain(&review.labels.exclude) {
+        if !workloads.iter().any(|w| w.template_labels.get(key).is_some()) {
+            found.push(
+                Diagnostic::warning(
+                    "review-entry-matches-nothing",
+                    format!("no workload carries the label {key}"),
+                )
+                .hint("see spec.labels of the review"),
+            );
+        }
+    }
+    found
+}

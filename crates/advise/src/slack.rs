@@ -1,0 +1,248 @@
+//! What a set allows beyond what was observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_model::{
+    Direction, EdgeKey, L4, NamespaceScope, NetworkPolicy, Peer, PeerMatch, Peers, PortRange,
+    Ports, Rule, Selector, WorkloadRef,
+};
+use ringfence_policy::{ClassIx, ConnectionSet, Party as Ends};
+
+use crate::certificate::{Slack, SlackCause};
+use crate::judge::Verdict;
+use crate::need::{Need, Party, Reason, Subject};
+use crate::plan::{Plan, declared_ports};
+use crate::prove::EdgeOutcome;
+use crate::witness::World;
+
+/// Everything that the policies of a plan allow and no kept edge asked for, sorted.
+///
+/// Pairs of workloads are judged by the engine over the whole set; addresses and pods that do not exist yet are read
+/// off the written rules, because nothing in the cluster stands for them.
+pub(crate) fn slack(
+    after: &World<'_>,
+    plan: &Plan<'_>,
+    written: &[NetworkPolicy],
+    outcomes: &BTreeMap<&EdgeKey, EdgeOutcome<'_>>,
+) -> Vec<Slack> {
+    let mut found = BTreeSet::new();
+    found.extend(between_workloads(after, plan, outcomes));
+    found.extend(addresses(&plan.needs));
+    found.extend(general_rules(&plan.needs));
+    for policy in written {
+        for direction in Direction::BOTH {
+            found.extend(
+                policy
+                    .rules(direction)
+                    .unwrap_or_default()
+                    .iter()
+                    .flat_map(|rule| future_pods(policy, direction, rule)),
+            );
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn between_workloads(
+    after: &World<'_>,
+    plan: &Plan<'_>,
+    outcomes: &BTreeMap<&EdgeKey, EdgeOutcome<'_>>,
+) -> Vec<Slack> {
+    let observed = observed_ports(outcomes);
+    let managed = Managed::of(plan);
+    let mut found = Vec::new();
+    for ((source, destination), allowed) in allowed(after, &managed) {
+        let extra = match observed.get(&(source, destination)) {
+            Some(ports) => allowed.difference(ports),
+            None => allowed,
+        };
+        if extra.is_empty() || managed.by_general_rule(source, destination) {
+            continue;
+        }
+        let cause = if managed.meant.contains(&(source, destination)) {
+            SlackCause::UnobservedPorts
+        } else {
+            SlackCause::CollateralWorkload
+        };
+        let out = managed.contains(source, Direction::Egress);
+        let direction = if out { Direction::Egress } else { Direction::Ingress };
+        found.push(Slack {
+            cause,
+            direction: direction.into(),
+            source: source.to_string(),
+            destination: destination.to_string(),
+            ports: extra.to_string(),
+        });
+    }
+    found
+}
+
+/// What any pod of one workload may open to any pod of another, for the pairs that the plan speaks for.
+fn allowed<'w>(
+    world: &World<'w>,
+    managed: &Managed<'_>,
+) -> BTreeMap<(&'w WorkloadRef, &'w WorkloadRef), ConnectionSet> {
+    let classes = world.workloads_of_classes();
+    let speaks_for = |direction| -> Vec<Vec<bool>> {
+        let of_class = |class: &BTreeSet<&'w WorkloadRef>| {
+            class.iter().map(|w| managed.contains(w, direction)).collect()
+        };
+        classes.iter().map(of_class).collect()
+    };
+    let (out, into) = (speaks_for(Direction::Egress), speaks_for(Direction::Ingress));
+    let mut allowed: BTreeMap<_, ConnectionSet> = BTreeMap::new();
+    let with_pods = (0..).zip(&classes).filter(|(_, workloads)| !workloads.is_empty());
+    let sources: Vec<Ends> = with_pods.map(|(n, _)| Ends::Pods(ClassIx::new(n))).collect();
+    world.set().reach().walk(sources, |row| {
+        let Ends::Pods(from) = row.source() else { return };
+        for (ends, ports) in row.iter() {
+            let Ends::Pods(to) = ends else { continue };
+            for (source, out) in classes[from.place()].iter().zip(&out[from.place()]) {
+                for (destination, into) in classes[to.place()].iter().zip(&into[to.place()]) {
+                    if *out || *into {
+                        let known = allowed.entry((*source, *destination)).or_default();
+                        *known = known.union(ports);
+                    }
+                }
+            }
+        }
+    });
+    allowed
+}
+
+/// The ports that kept edges use between two workloads.
+fn observed_ports<'r>(
+    outcomes: &BTreeMap<&'r EdgeKey, EdgeOutcome<'r>>,
+) -> BTreeMap<(&'r WorkloadRef, &'r WorkloadRef), ConnectionSet> {
+    let mut observed: BTreeMap<_, ConnectionSet> = BTreeMap::new();
+    for (key, outcome) in outcomes {
+        if let (
+            Peer::Workload(source),
+            Peer::Workload(destination),
+            L4::Port(protocol, port),
+            Verdict::Kept(_),
+        ) = (&key.source, &key.destination, key.l4, outcome.verdict)
+        {
+            let ports: ConnectionSet = [(protocol, PortRange::single(port))].into_iter().collect();
+            let known = observed.entry((source, destination)).or_default();
+            *known = known.union(&ports);
+        }
+    }
+    observed
+}
+
+/// Which directions of which workloads the plan speaks for, and which pairs its needs mean.
+struct Managed<'p> {
+    subjects: BTreeSet<(&'p Subject, Direction)>,
+    general: BTreeSet<(&'p Subject, Direction, &'p Party)>,
+    meant: BTreeSet<(&'p WorkloadRef, &'p WorkloadRef)>,
+}
+
+impl<'p> Managed<'p> {
+    fn of(plan: &'p Plan<'_>) -> Self {
+        let isolated = |draft: &'p crate::Draft| {
+            Direction::BOTH
+                .into_iter()
+                .filter_map(|d| draft.policy.rules(d).map(|_| (&draft.subject, d)))
+        };
+        let general = plan.needs.iter().filter(|need| need.reason == Reason::GeneralRule);
+        let meant = plan.needs.iter().filter_map(|need| {
+            match (&need.subject, need.direction, &need.party) {
+                (Subject::Workload(a), Direction::Egress, Party::Workload(b)) => Some((a, b)),
+                (Subject::Workload(a), Direction::Ingress, Party::Workload(b)) => Some((b, a)),
+                _ => None,
+            }
+        });
+        Self {
+            subjects: plan.drafts.iter().flat_map(isolated).collect(),
+            general: general.map(|need| (&need.subject, need.direction, &need.party)).collect(),
+            meant: meant.collect(),
+        }
+    }
+
+    fn contains(&self, workload: &WorkloadRef, direction: Direction) -> bool {
+        subjects(workload).iter().any(|subject| self.subjects.contains(&(subject, direction)))
+    }
+
+    /// Whether a general rule at either end asks for the pair.
+    fn by_general_rule(&self, source: &WorkloadRef, destination: &WorkloadRef) -> bool {
+        let asks = |workload, direction, other: &WorkloadRef| {
+            let parties = [Party::Anyone, Party::Namespace(other.namespace.clone())];
+            subjects(workload).iter().any(|subject| {
+                parties.iter().any(|party| self.general.contains(&(subject, direction, party)))
+            })
+        };
+        asks(source, Direction::Egress, destination)
+            || asks(destination, Direction::Ingress, source)
+    }
+}
+
+fn subjects(workload: &WorkloadRef) -> [Subject; 2] {
+    [Subject::Workload(workload.clone()), Subject::Namespace(workload.namespace.clone())]
+}
+
+/// Addresses that policies allow and nobody was seen using.
+fn addresses(needs: &[Need]) -> Vec<Slack> {
+    let mut found = Vec::new();
+    for need in needs {
+        let Party::Block(block) = &need.party else { continue };
+        let observed = matches!(need.reason, Reason::Observed(_) | Reason::Included(_, Some(_)));
+        if !(observed && block.cidr().is_host()) {
+            found.push(entry(SlackCause::UnobservedAddresses, need, block.to_string()));
+        }
+    }
+    found
+}
+
+fn general_rules(needs: &[Need]) -> Vec<Slack> {
+    let general = needs.iter().filter(|need| need.reason == Reason::GeneralRule);
+    general.map(|need| entry(SlackCause::GeneralRule, need, need.party.to_string())).collect()
+}
+
+fn entry(cause: SlackCause, need: &Need, other: String) -> Slack {
+    let subject = need.subject.to_string();
+    let (source, destination) = ends(need.direction, subject, other);
+    Slack {
+        cause,
+        direction: need.direction.into(),
+        source,
+        destination,
+        ports: need.ports.to_string(),
+    }
+}
+
+fn ends(direction: Direction, subject: String, other: String) -> (String, String) {
+    match direction {
+        Direction::Ingress => (other, subject),
+        Direction::Egress => (subject, other),
+    }
+}
+
+/// A rule allows every pod that will ever carry the labels, so it speaks of classes of labels.
+fn future_pods(policy: &NetworkPolicy, direction: Direction, rule: &Rule) -> Vec<Slack> {
+    let Peers::Only(peers) = &rule.peers else { return Vec::new() };
+    let ports = match &rule.ports {
+        Ports::Any => ConnectionSet::all(),
+        Ports::Only(ports) => declared_ports(ports),
+    };
+    let class = |namespaces: String, pods: &Selector| format!("pods {pods} in {namespaces}");
+    let subject = class(format!("namespace {}", policy.namespace), &policy.pod_selector);
+    let mut found = Vec::new();
+    for peer in peers {
+        let PeerMatch::Pods { namespaces, pods } = peer else { continue };
+        let namespaces = match namespaces {
+            NamespaceScope::Own => format!("namespace {}", policy.namespace),
+            NamespaceScope::Matching(selector) => format!("namespaces {selector}"),
+        };
+        let (source, destination) = ends(direction, subject.clone(), class(namespaces, pods));
+        let ports = ports.to_string();
+        found.push(Slack {
+            cause: SlackCause::FuturePods,
+            direction: direction.into(),
+            source,
+            destination,
+            ports,
+        });
+    }
+    found
+}
