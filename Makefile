@@ -1,0 +1,50 @@
+# What people run here. On a fresh machine with Rust, `make demo` and `make test` install what else they need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The profile of the demo: optimised, yet quick to build. `make demo PROFILE=release` takes the shipped one.
+PROFILE ?= demo
+NEXTEST_PROFILE ?= $(if $(CI),ci,default)
+RINGFENCE = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/ringfence
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: toolchain
+toolchain:
+	@scripts/need-cargo
+
+.PHONY: demo
+demo: toolchain ## Build, and generate policies for the example in examples/shop
+	@cargo build --locked --quiet --profile $(PROFILE) --package ringfence
+	@scripts/demo "$(RINGFENCE)"
+
+.PHONY: test
+test: toolchain ## Run all tests, after installing what they need
+	@scripts/need-nextest
+	cargo test --locked --workspace --doc --quiet
+	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
+
+.PHONY: lint
+lint: toolchain ## Check format, lints, documentation, licences and the edges between crates
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	cargo run --locked --quiet --package xtask -- dependencies
+	@scripts/deny
+
+.PHONY: example
+example: toolchain ## Write the generated files of examples/shop again
+	cargo run --locked --quiet --package xtask -- example
+
+.PHONY: bench
+bench: toolchain ## Run the benchmarks
+	cargo bench --locked --workspace --bench '*'
+
+.PHONY: clean
+clean: ## Remove what was built and generated
+	cargo clean
+	rm -rf out
