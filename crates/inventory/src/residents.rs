@@ -85,10 +85,13 @@ impl Residents {
     }
 }
 
+/// Kubernetes writes times in whole seconds, cut off: a pod was still there during the second it ended in.
+const SECOND: i64 = 1_000_000_000;
+
 fn end(pod: &Pod) -> End {
     match (pod.phase.is_terminated(), pod.ended) {
         (false, _) => End::Open,
-        (true, Some(at)) => End::At(at),
+        (true, Some(at)) => End::At(Timestamp::from_nanos(at.nanos().saturating_add(SECOND))),
         (true, None) => End::Unknown,
     }
 }

@@ -108,8 +108,8 @@ fn addresses_resolve_by_the_moment() {
         // Terminated: only in its own time, and never when the end is not known.
         ("10.0.1.7", 39, "10.0.1.7 Internal"),
         ("10.0.1.7", 40, "shop/CronJob/backup"),
-        ("10.0.1.7", 59, "shop/CronJob/backup"),
-        ("10.0.1.7", 60, "10.0.1.7 Internal"),
+        ("10.0.1.7", 60, "shop/CronJob/backup"),
+        ("10.0.1.7", 61, "10.0.1.7 Internal"),
         ("10.0.1.8", 45, "10.0.1.8 Internal"),
         ("10.0.1.8", 99, "10.0.1.8 Internal"),
         // Nodes by every address; pods on the host network are their node.
@@ -214,8 +214,8 @@ fn answers_say_how_long_they_hold() {
     let cases = [
         ("10.0.1.9", 0, None, before(100)),
         ("10.0.1.9", 100, None, after(100)),
-        ("10.0.1.7", 50, None, Span { from: at(40), until: at(60) }),
-        ("10.0.1.7", 60, None, after(60)),
+        ("10.0.1.7", 50, None, Span { from: at(40), until: at(61) }),
+        ("10.0.1.7", 61, None, after(61)),
         ("10.0.1.5", 49, Some(&set), before(50)),
         ("10.0.1.5", 50, Some(&set), after(50)),
         ("192.168.0.1", 0, None, Span::ALL),
