@@ -1,1 +1,13 @@
 //! Kubernetes objects and reviews to and from files. **Invariant**: knows model only; bad input is named, never dropped.
+
+mod de;
+mod document;
+mod fault;
+mod json;
+mod node;
+mod object;
+mod port;
+pub mod read;
+mod source;
+mod strings;
+mod yaml;

@@ -1,0 +1,122 @@
+//! Kubernetes objects from the tree: the fields that matter, with the defaults of the API server.
+
+mod endpoints;
+mod meta;
+mod node;
+mod pod;
+mod policy;
+mod selector;
+mod service;
+mod workload;
+
+use ringfence_model::object::{Controller, Endpoints, Namespace, Node, Pod, Service};
+use ringfence_model::{Diagnostic, Name, NetworkPolicy, Origin, WorkloadKind};
+
+use crate::fault::Fault;
+use crate::node::Node as Tree;
+use crate::strings::Strings;
+
+/// The kinds that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Namespace,
+    Node,
+    Pod,
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
+    Job,
+    CronJob,
+    Service,
+    EndpointSlice,
+    Endpoints,
+    NetworkPolicy,
+}
+
+impl Kind {
+    /// The kind that `apiVersion` and `kind` name, if it is read. A kind of the same name in another API group,
+    /// such as Calico's `NetworkPolicy`, is another kind; older versions of a group have the same fields.
+    pub(crate) fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        Some(match (group, kind) {
+            ("", "Namespace") => Self::Namespace,
+            ("", "Node") => Self::Node,
+            ("", "Pod") => Self::Pod,
+            ("apps" | "extensions", "Deployment") => Self::Deployment,
+            ("apps" | "extensions", "ReplicaSet") => Self::ReplicaSet,
+            ("apps", "StatefulSet") => Self::StatefulSet,
+            ("apps" | "extensions", "DaemonSet") => Self::DaemonSet,
+            ("batch", "Job") => Self::Job,
+            ("batch", "CronJob") => Self::CronJob,
+            ("", "Service") => Self::Service,
+            ("discovery.k8s.io", "EndpointSlice") => Self::EndpointSlice,
+            ("", "Endpoints") => Self::Endpoints,
+            ("networking.k8s.io" | "extensions", "NetworkPolicy") => Self::NetworkPolicy,
+            _ => return None,
+        })
+    }
+}
+
+/// One object of the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Namespace(Namespace),
+    Node(Node),
+    Pod(Pod),
+    Controller(Controller),
+    Service(Service),
+    /// One for each subset of an Endpoints object; empty when the object belongs to no Service.
+    Endpoints(Vec<Endpoints>),
+    Policy(NetworkPolicy),
+}
+
+/// What every conversion needs.
+pub(crate) struct Context<'c> {
+    pub(crate) strings: &'c mut Strings,
+    /// Where the object begins.
+    pub(crate) origin: &'c Origin,
+    /// Findings that do not spoil the object.
+    pub(crate) findings: Vec<Diagnostic>,
+}
+
+impl Context<'_> {
+    fn name(&mut self, text: &str) -> Result<Name, Fault> {
+        Name::new(self.strings.share(text)).map_err(|e| Fault::new(0, e.to_string()))
+    }
+}
+
+/// An object with the names that tell it from others of its kind.
+pub(crate) struct Read {
+    pub(crate) namespace: Option<Name>,
+    pub(crate) name: Name,
+    pub(crate) object: Object,
+}
+
+/// Reads an object of a known kind. All faults that can be told apart are returned together.
+pub(crate) fn read(kind: Kind, tree: &Tree<'_>, cx: &mut Context<'_>) -> Result<Read, Vec<Fault>> {
+    let one = |fault: Fault| vec![fault];
+    let meta = meta::read(tree, cx).map_err(one)?;
+    let name = meta.name.clone();
+    let namespace = match kind {
+        Kind::Namespace | Kind::Node => None,
+        _ => Some(meta.namespace.clone()),
+    };
+    let controller = |kind| workload::Kind::Selecting(kind);
+    let object = match kind {
+        Kind::Namespace => Object::Namespace(node::namespace(meta, cx)),
+        Kind::Node => Object::Node(node::read(tree, meta, cx).map_err(one)?),
+        Kind::Pod => Object::Pod(pod::read(tree, meta, cx).map_err(one)?),
+        Kind::Deployment => workload::read(controller(WorkloadKind::Deployment), tree, meta, cx)?,
+        Kind::ReplicaSet => workload::read(controller(WorkloadKind::ReplicaSet), tree, meta, cx)?,
+        Kind::StatefulSet => workload::read(controller(WorkloadKind::StatefulSet), tree, meta, cx)?,
+        Kind::DaemonSet => workload::read(controller(WorkloadKind::DaemonSet), tree, meta, cx)?,
+        Kind::Job => workload::read(workload::Kind::Job, tree, meta, cx)?,
+        Kind::CronJob => workload::read(workload::Kind::CronJob, tree, meta, cx)?,
+        Kind::Service => Object::Service(service::read(tree, meta, cx).map_err(one)?),
+        Kind::EndpointSlice => Object::Endpoints(endpoints::slice(tree, meta, cx).map_err(one)?),
+        Kind::Endpoints => Object::Endpoints(endpoints::read(tree, &meta, cx).map_err(one)?),
+        Kind::NetworkPolicy => Object::Policy(policy::read(tree, meta, cx)?),
+    };
+    Ok(Read { namespace, name, object })
+}

@@ -1,0 +1,372 @@
+//! Reading Kubernetes objects from files.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use ringfence_model::object::Objects;
+use ringfence_model::{Diagnostic, Name, Origin, Rule};
+
+use crate::document::{documents, list};
+use crate::fault::Fault;
+use crate::json::{self, Piece};
+use crate::node::{Node, Value};
+use crate::object::{Context, Kind, Object};
+use crate::source::{self, SourceError};
+use crate::strings::Strings;
+use crate::yaml;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The objects, in the order in which they were first met.
+    pub objects: Objects,
+    /// Objects of kinds that nothing here reads, counted by `apiVersion/kind`.
+    pub ignored: BTreeMap<String, usize>,
+    /// What was wrong. After an error the rest of the input was still read, but the objects are not all there: a
+    /// caller that goes on from there would judge a cluster that does not exist.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads manifests and dumps: YAML or JSON, any number of documents, `List` kinds, gzip or zstd.
+///
+/// Fields are defaulted as the API server defaults them. An object met twice counts once: equal contents are fine,
+/// different contents are a warning, and the later one is kept, as `kubectl apply` would.
+#[derive(Debug, Default)]
+pub struct Reader {
+    strings: Strings,
+    objects: Vec<Object>,
+    known: HashMap<(Kind, Option<Name>, Name), (usize, Origin)>,
+    ignored: BTreeMap<String, usize>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// `apiVersion` and `kind` of a list, from which items without them take theirs.
+type ListKind<'a> = Option<(&'a str, &'a str)>;
+
+impl Reader {
+    /// A reader that has read nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a file, all manifests below a directory (`.yaml`, `.yml`, `.json`, and these with `.gz` or `.zst`), or
+    /// standard input for `-`.
+    pub fn path(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        if path.as_os_str() == "-" {
+            return self.take("<stdin>", source::read(std::io::stdin().lock()));
+        }
+        if !path.is_dir() {
+            return self.take(&name, source::file(path));
+        }
+        match source::manifests(path) {
+            Ok(files) if files.is_empty() => {
+                let finding = Diagnostic::warning(
+                    "no-manifests",
+                    "the directory holds no manifests",
+                )
+                .at(Origin::new(name, 0))
+                .hint("files must end in .yaml, .yml or .json, or in one of these and .gz or .zst");
+                self.diagnostics.push(finding);
+            }
+            Ok(files) => {
+                for file in files {
+                    self.take(&file.display().to_string(), source::file(&file));
+                }
+            }
+            Err(error) => self.take(&name, Err(error.into())),
+        }
+    }
+
+    /// Reads text that came from `name`.
+    pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        self.take(name, source::read(bytes));
+    }
+
+    /// What was read.
+    pub fn finish(self) -> Input {
+        let Self { objects: all, ignored, mut diagnostics, .. } = self;
+        for (kind, count) in &ignored {
+            diagnostics.extend(foreign_policy(kind, *count));
+        }
+        let mut objects = Objects::default();
+        for object in all {
+            match object {
+                Object::Namespace(namespace) => objects.namespaces.push(namespace),
+                Object::Node(node) => objects.nodes.push(node),
+                Object::Pod(pod) => objects.pods.push(pod),
+                Object::Controller(controller) => objects.controllers.push(controller),
+                Object::Service(service) => objects.services.push(service),
+                Object::Endpoints(endpoints) => objects.endpoints.extend(endpoints),
+                Object::Policy(policy) => objects.policies.push(policy),
+            }
+        }
+        Input { objects, ignored, diagnostics }
+    }
+
+    fn take(&mut self, name: &str, bytes: Result<Vec<u8>, SourceError>) {
+        let file = Origin::new(name, 0);
+        match bytes {
+            Ok(bytes) => self.stream(&file, &bytes),
+            Err(error) => {
+                let line = if let SourceError::LongLine { line } = error { line } else { 0 };
+                let finding = Diagnostic::error("unreadable", error.to_string()).at(file.at(line));
+                self.diagnostics.push(match error {
+                    SourceError::Io(_) => finding,
+                    SourceError::TooLong => finding.hint("split the input into several files"),
+                    SourceError::LongLine { .. } => finding.hint("is it a manifest at all?"),
+                });
+            }
+        }
+    }
+
+    fn stream(&mut self, file: &Origin, bytes: &[u8]) {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        if source::is_json(bytes)
+            && let Ok(text) = std::str::from_utf8(bytes)
+            && self.json(file, text)
+        {
+            return;
+        }
+        for (document, line) in documents(bytes) {
+            match std::str::from_utf8(document) {
+                Ok(text) => self.document(file, Piece { text, line }),
+                Err(error) => {
+                    let before = &document[..error.valid_up_to()];
+                    let line = line.saturating_add(lines(before));
+                    self.fault(file, "bad-yaml", None, Fault::new(line, "the text is not UTF-8"));
+                }
+            }
+        }
+    }
+
+    /// Reads JSON documents. `false`: the text is not JSON after all, but may be YAML in flow style.
+    fn json(&mut self, file: &Origin, text: &str) -> bool {
+        let mut rest = Piece { text, line: 1 };
+        let mut first = true;
+        while !rest.text.trim_ascii_start().is_empty() {
+            let (document, fault, after) = json::document(rest);
+            if fault.is_some() && first && yaml::parse(text, 1).is_ok() {
+                return false;
+            }
+            first = false;
+            match document {
+                None => {}
+                Some(json::Document::Single(piece)) => self.item(file, json::parse(piece), None),
+                Some(json::Document::List { header, items }) => {
+                    self.list(file, &header, items.into_iter().map(json::parse));
+                }
+            }
+            if let Some(fault) = fault {
+                self.fault(file, "bad-json", None, fault);
+                break;
+            }
+            rest = after;
+        }
+        true
+    }
+
+    /// Reads one YAML document.
+    fn document(&mut self, file: &Origin, document: Piece<'_>) {
+        if let Some(cut) = list(document) {
+            match yaml::parse(&cut.header, document.line) {
+                Ok(Some(header)) if is_list(&header, true) => {
+                    let items = cut.items.iter().map(|item| {
+                        let single = yaml::parse(item.text, item.line)?;
+                        match single.map(|node| node.value) {
+                            Some(Value::Seq(mut items)) if items.len() == 1 => Ok(items.remove(0)),
+                            _ => {
+                                Err(Fault::new(item.line, "not valid YAML: not an item of a list"))
+                            }
+                        }
+                    });
+                    return self.list(file, &header, items);
+                }
+                Ok(_) => {}
+                Err(mut fault) => {
+                    fault.line = cut.line(fault.line);
+                    return self.fault(file, "bad-yaml", None, fault);
+                }
+            }
+        }
+        match yaml::parse(document.text, document.line) {
+            Ok(None) => {}
+            Ok(Some(node)) if node.is_null() => {}
+            Ok(Some(mut node)) if is_list(&node, false) => {
+                let Value::Map(entries) = &mut node.value else { return };
+                let items = entries.iter_mut().find(|(key, _)| key.text == "items");
+                let items =
+                    items.map(|(_, items)| std::mem::replace(&mut items.value, Value::Unread));
+                match items {
+                    Some(Value::Seq(items)) => self.list(file, &node, items.into_iter().map(Ok)),
+                    Some(Value::Plain(text)) if Node::plain(0, &*text).is_null() => {}
+                    None => {}
+                    Some(_) => {
+                        let fault = Fault::new(node.line, "expected a list").inside("items", 0);
+                        self.fault(file, "bad-object", None, fault);
+                    }
+                }
+            }
+            node => self.item(file, node.map(|n| n.unwrap_or_else(|| Node::plain(0, ""))), None),
+        }
+    }
+
+    fn list<'a>(
+        &mut self,
+        file: &Origin,
+        header: &Node<'_>,
+        items: impl Iterator<Item = Result<Node<'a>, Fault>>,
+    ) {
+        let text = |key| header.get(key).and_then(Node::as_text);
+        let kind = text("apiVersion").zip(text("kind"));
+        let kind = kind.and_then(|(version, kind)| Some((version, kind.strip_suffix("List")?)));
+        for item in items {
+            self.item(file, item, kind);
+        }
+    }
+
+    /// Reads one object.
+    fn item(&mut self, file: &Origin, item: Result<Node<'_>, Fault>, list: ListKind<'_>) {
+        let node = match item {
+            Ok(node) => node,
+            Err(fault) => return self.fault(file, "bad-yaml", None, fault),
+        };
+        let Value::Map(entries) = &node.value else {
+            let fault = Fault::new(node.line, "not an object")
+                .hint("an object has apiVersion, kind and metadata");
+            return self.fault(file, "bad-object", None, fault);
+        };
+        let field = |key: &str, inherited: Option<&str>| {
+            match node.get(key) {
+            Some(value) => value.as_text().map(str::to_owned).ok_or_else(|| {
+                Fault::new(value.line, format!("{key}: expected a string"))
+            }),
+            None => inherited.filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| {
+                let typo = entries.iter().find(|(k, _)| k.text.eq_ignore_ascii_case(key));
+                let fault = Fault::new(node.line, format!("{key} is missing"));
+                fault.hint(match typo {
+                    Some((typo, _)) => format!("line {} has {:?}; write {key}", typo.line, typo.text),
+                    None => "only Kubernetes objects can be read; leave other files out, and render templates first".into(),
+                })
+            }),
+        }
+        };
+        let kind = field("apiVersion", list.map(|l| l.0))
+            .and_then(|version| Ok((version, field("kind", list.map(|l| l.1))?)));
+        let (api_version, kind_text) = match kind {
+            Ok(kind) => kind,
+            Err(fault) => return self.fault(file, "not-an-object", None, fault),
+        };
+        let Some(kind) = Kind::of(&api_version, &kind_text) else {
+            if is_list(&node, false) {
+                let fault = Fault::new(node.line, "a list inside a list")
+                    .hint("write its items into the outer list");
+                return self.fault(file, "bad-object", Some(&kind_text), fault);
+            }
+            *self.ignored.entry(format!("{api_version}/{kind_text}")).or_default() += 1;
+            return;
+        };
+        let origin = file.at(node.line);
+        let mut cx = Context { strings: &mut self.strings, origin: &origin, findings: Vec::new() };
+        match crate::object::read(kind, &node, &mut cx) {
+            Ok(read) => {
+                let subject = match &read.namespace {
+                    Some(namespace) => format!("{kind_text} {namespace}/{}", read.name),
+                    None => format!("{kind_text} {}", read.name),
+                };
+                let findings = cx.findings.into_iter().map(|finding| finding.about(&subject));
+                self.diagnostics.extend(findings);
+                self.keep((kind, read.namespace, read.name), read.object, origin, &subject);
+            }
+            Err(faults) => {
+                let subject = subject(&kind_text, &node);
+                for fault in faults {
+                    self.fault(file, "bad-object", Some(&subject), fault);
+                }
+            }
+        }
+    }
+
+    fn keep(
+        &mut self,
+        key: (Kind, Option<Name>, Name),
+        object: Object,
+        origin: Origin,
+        subject: &str,
+    ) {
+        match self.known.entry(key) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert((self.objects.len(), origin));
+                self.objects.push(object);
+            }
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                let (at, earlier) = entry.get_mut();
+                if placeless(object.clone()) != placeless(self.objects[*at].clone()) {
+                    let message =
+                        format!("also stands at {earlier} with other contents; this one is used");
+                    let finding = Diagnostic::warning("duplicate-object", message)
+                        .at(origin.clone())
+                        .about(subject)
+                        .hint("give the files of one moment and one cluster only");
+                    self.diagnostics.push(finding);
+                }
+                self.objects[*at] = object;
+                *earlier = origin;
+            }
+        }
+    }
+
+    fn fault(&mut self, file: &Origin, code: &'static str, subject: Option<&str>, fault: Fault) {
+        self.diagnostics.push(fault.report(code, file, subject));
+    }
+}
+
+/// `Kind namespace/name` of an object that could not be read, as far as it says.
+fn subject(kind: &str, node: &Node<'_>) -> String {
+    let text = |key| node.get("metadata").and_then(|m| m.get(key)).and_then(Node::as_text);
+    match (text("namespace"), text("name")) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (None, Some(name)) => format!("{kind} {name}"),
+        (_, None) => kind.to_owned(),
+    }
+}
+
+/// Whether the node is a list of objects. The items of a cut one are gone, so the header of `PodList` counts too;
+/// a custom kind that merely ends in `List` has no `items`.
+fn is_list(node: &Node<'_>, cut: bool) -> bool {
+    let kind = node.get("kind").and_then(Node::as_text).unwrap_or_default();
+    kind == "List" || kind.ends_with("List") && (cut || node.get("items").is_some())
+}
+
+fn lines(text: &[u8]) -> u32 {
+    u32::try_from(memchr::memchr_iter(b'\n', text).count()).unwrap_or(u32::MAX)
+}
+
+/// The object without the places it was read from, for comparing contents.
+fn placeless(mut object: Object) -> Object {
+    match &mut object {
+        Object::Namespace(namespace) => namespace.origin = Origin::default(),
+        Object::Node(node) => node.origin = Origin::default(),
+        Object::Pod(pod) => pod.origin = Origin::default(),
+        Object::Controller(controller) => controller.origin = Origin::default(),
+        Object::Service(service) => service.origin = Origin::default(),
+        Object::Endpoints(all) => all.iter_mut().for_each(|e| e.origin = Origin::default()),
+        Object::Policy(policy) => {
+            policy.origin = Origin::default();
+            let rules = [&mut policy.ingress, &mut policy.egress].into_iter().flatten().flatten();
+            rules.for_each(|rule: &mut Rule| rule.origin = Origin::default());
+        }
+    }
+    object
+}
+
+/// Policies of other dialects decide traffic too: leaving them out must be said.
+fn foreign_policy(kind: &str, count: usize) -> Option<Diagnostic> {
+    let name = kind.rsplit('/').next()?;
+    if !name.ends_with("NetworkPolicy") && !name.ends_with("NetworkPolicySet") {
+        return None;
+    }
+    let message = format!("{count} of kind {kind}: policies of this dialect are not read");
+    let hint = "what they allow or deny is not part of the answer";
+    Some(Diagnostic::warning("unread-policies", message).hint(hint))
+}
