@@ -1,1 +1,29 @@
 //! Flow formats in, edges out. **Invariant**: memory does not grow with the log; knows model only.
+//!
+//! [`read_file`] and [`read_flows`] read logs: Hubble's JSON lines, or Ringfence's own [`Record`]s. What they read
+//! goes to an [`Aggregator`] as [`ringfence_model::Flow`]s, which other sources can feed just as well. The
+//! aggregator finds out which flows are of one connection and who was at its ends, and counts.
+
+mod aggregate;
+mod connection;
+mod ends;
+mod fault;
+mod generations;
+mod hubble;
+mod json;
+mod ledger;
+mod lines;
+mod moment;
+mod reader;
+mod record;
+mod resolution;
+mod sums;
+mod tally;
+
+pub use aggregate::{Aggregator, Observations, Options};
+pub use ledger::{Ledger, Skip};
+pub use reader::{ReadError, ReadOptions, read_file, read_flows};
+pub use record::{
+    Counts, Observer, Record, RecordDestination, RecordPod, RecordProtocol, RecordSide,
+    RecordSource, RecordWorkload, SocketAddress, VERSION, Volume,
+};

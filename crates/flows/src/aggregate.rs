@@ -1,0 +1,640 @@
+//! Flows to edges.
+
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use ringfence_model::flow::{
+    Connections, End, Flow, IcmpKind, Packet, Seen, Sense, Socket, SocketStage, TcpFlags, Transport,
+};
+use ringfence_model::resolve::Resolver;
+use ringfence_model::{Diagnostic, Edge, L4, Origin, Port, Protocol, Span, Timestamp};
+
+use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair, ip_number};
+use crate::ends::hash_of;
+use crate::fault::Fault;
+use crate::generations::{Generations, Touched};
+use crate::ledger::{Ledger, Skip};
+use crate::resolution::{Resolution, ServiceId};
+use crate::sums::{EdgeId, SomeBackend, Sums};
+use crate::tally::{Called, Pings, SocketCalls, Tally};
+
+/// How many places of bad lines to name.
+const PLACES: u64 = 5;
+
+/// How close in time two views of one connection are, when nothing but the client's socket ties them together.
+const NEAR: u64 = 2_000_000_000;
+
+/// What to aggregate.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Only flows that start inside.
+    pub window: Span,
+    /// How many connections to keep in mind. When there are more, those not seen for longest are forgotten; if more
+    /// of one comes later, it counts as another connection.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { window: Span::ALL, connections: 900_000 }
+    }
+}
+
+/// What was observed.
+#[derive(Clone, Debug)]
+pub struct Observations {
+    /// The edges, sorted by key.
+    pub edges: Vec<Edge>,
+    /// What became of every line.
+    pub ledger: Ledger,
+    /// From the first flow inside the window of the options to just after the last; `None` without flows.
+    pub window: Option<Span>,
+    /// What to tell the user: bad lines, lost events, forgotten connections.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Turns flows into edges in bounded memory: it keeps recent connections, and one entry for each edge.
+///
+/// The order of flows does not matter, as long as what belongs together is not further apart than the table of
+/// connections reaches, and neither does a flow that comes twice.
+pub struct Aggregator<'a, R> {
+    window: Span,
+    resolution: Resolution<'a, R>,
+    /// Connections by socket pair.
+    connections: Generations<SocketPair, Connection>,
+    /// Whether connections may be there whose client is a guess.
+    guesses: bool,
+    /// Connections as their clients dialled them, before translation.
+    dialled: Generations<ClientSocket, Vec<Dialled>>,
+    /// Socket calls by observer and cookie.
+    sockets: Generations<(u64, u64), SocketCalls>,
+    /// Counted connections.
+    tallies: Generations<SocketPair, Tally>,
+    /// Echo requests.
+    pings: Generations<(Ip, Ip, L4), Pings>,
+    /// Hashes of what counts by itself, so that it does not count twice.
+    counted: Generations<u64, ()>,
+    sums: Sums,
+    observed: Option<(Timestamp, Timestamp)>,
+    ledger: Ledger,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// A connection as its client dialled it.
+struct Dialled {
+    service: ServiceId,
+    connection: Connection,
+    /// Whether the translated view was seen, so that this one is only about the Service.
+    paired: bool,
+}
+
+/// What a flow turned out to be.
+enum Use {
+    Used,
+    Repeated,
+    Reply,
+    Translation,
+    Skip(Skip),
+}
+
+impl<'a, R: Resolver> Aggregator<'a, R> {
+    /// Nothing observed yet.
+    pub fn new(resolver: &'a R, options: Options) -> Self {
+        let few = options.connections / 8;
+        Self {
+            window: options.window,
+            resolution: Resolution::new(resolver),
+            connections: Generations::new(options.connections),
+            guesses: false,
+            dialled: Generations::new(options.connections),
+            sockets: Generations::new(few),
+            tallies: Generations::new(options.connections),
+            pings: Generations::new(few),
+            counted: Generations::new(options.connections),
+            sums: Sums::default(),
+            observed: None,
+            ledger: Ledger::default(),
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// Takes a flow in.
+    pub fn add(&mut self, flow: &Flow) {
+        if !self.window.contains(flow.start) {
+            self.ledger.outside_window += 1;
+            return;
+        }
+        let (first, last) = self.observed.get_or_insert((flow.start, flow.end));
+        *first = flow.start.min(*first);
+        *last = flow.end.max(*last);
+        self.make_room();
+        let unfit = unfit(flow.source.ip).or_else(|| unfit(flow.destination.ip));
+        let fate = match (&flow.seen, unfit) {
+            (_, Some(reason)) => Use::Skip(reason),
+            (Seen::Packet(packet), None) => self.packet(flow, packet),
+            (Seen::Socket(socket), None) => self.socket(flow, socket),
+            (Seen::Connections(counted), None) => self.count(flow, counted),
+        };
+        match fate {
+            Use::Used => self.ledger.used += 1,
+            Use::Repeated => self.ledger.repeated += 1,
+            Use::Reply => self.ledger.replies += 1,
+            Use::Translation => self.ledger.translations += 1,
+            Use::Skip(reason) => self.ledger.skip(reason),
+        }
+    }
+
+    /// Notes that the source lost events.
+    pub fn lost(&mut self, events: u64) {
+        self.ledger.loss_reports += 1;
+        self.ledger.lost_events = self.ledger.lost_events.saturating_add(events);
+    }
+
+    /// Notes a line that is no evidence.
+    pub fn skip(&mut self, reason: Skip) {
+        self.ledger.skip(reason);
+    }
+
+    /// Notes a line that could not be read.
+    pub(crate) fn malformed(&mut self, fault: &Fault, at: Origin) {
+        self.ledger.malformed += 1;
+        if self.ledger.malformed <= PLACES {
+            let diagnostic =
+                Diagnostic::warning("malformed-flow", format!("line skipped: {fault}"));
+            self.diagnostics.push(diagnostic.at(at));
+        }
+    }
+
+    /// Notes a line over the limit.
+    pub(crate) fn oversized(&mut self, at: Origin) {
+        self.ledger.oversized += 1;
+        if self.ledger.oversized <= PLACES {
+            let message = "line skipped: longer than the limit";
+            self.diagnostics.push(Diagnostic::warning("oversized-flow", message).at(at));
+        }
+    }
+
+    /// What became of the lines so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Everything that was observed.
+    pub fn finish(mut self) -> Observations {
+        // Connections before what they may be paired with.
+        for (pair, connection) in self.connections.drain() {
+            retire(pair, &connection, &mut self.dialled, &self.resolution, &mut self.sums);
+        }
+        for (socket, dialled) in self.dialled.drain() {
+            retire_dialled(socket, &dialled, &self.resolution, &mut self.sums);
+        }
+        for (_, calls) in self.sockets.drain() {
+            retire_calls(&calls, &self.resolution, &mut self.sums);
+        }
+        for (pair, tally) in self.tallies.drain() {
+            retire_tally(pair, &tally, &self.resolution, &mut self.sums);
+        }
+        for ((_, _, l4), pings) in self.pings.drain() {
+            let edge = edge_id(&pings.sight, l4, &self.resolution);
+            self.sums.add(edge, &pings.evidence());
+        }
+        let edges = self.sums.finish(&self.resolution);
+        let window = self.observed.map(|(first, last)| Span {
+            from: first,
+            until: Timestamp::from_nanos(last.nanos().saturating_add(1)),
+        });
+        let mut diagnostics = self.diagnostics;
+        diagnostics.extend(summaries(&self.ledger));
+        Observations { edges, ledger: self.ledger, window, diagnostics }
+    }
+
+    /// Gives up what was not seen for longest where a table is full.
+    fn make_room(&mut self) {
+        if self.connections.is_full() || self.dialled.is_full() {
+            for (pair, connection) in self.connections.age() {
+                self.ledger.evicted += 1;
+                retire(pair, &connection, &mut self.dialled, &self.resolution, &mut self.sums);
+            }
+            // Only now: a connection and its dialled view age together, and each looks for the other before it goes.
+            for (socket, dialled) in self.dialled.age() {
+                retire_dialled(socket, &dialled, &self.resolution, &mut self.sums);
+            }
+        }
+        if self.sockets.is_full() {
+            for (_, calls) in self.sockets.age() {
+                retire_calls(&calls, &self.resolution, &mut self.sums);
+            }
+        }
+        if self.tallies.is_full() {
+            for (pair, tally) in self.tallies.age() {
+                self.ledger.evicted += 1;
+                retire_tally(pair, &tally, &self.resolution, &mut self.sums);
+            }
+        }
+        if self.pings.is_full() {
+            for ((_, _, l4), pings) in self.pings.age() {
+                let edge = edge_id(&pings.sight, l4, &self.resolution);
+                self.sums.add(edge, &pings.evidence());
+            }
+        }
+        if self.counted.is_full() {
+            self.counted.age().for_each(drop);
+        }
+    }
+
+    fn packet(&mut self, flow: &Flow, packet: &Packet) -> Use {
+        let (protocol, source_port, destination_port, flags) = match packet.transport {
+            Transport::Ports { protocol, source, destination, flags } => {
+                (protocol, source, destination, flags)
+            }
+            Transport::Icmp(kind) => return self.icmp(flow, packet, L4::Icmp, kind),
+            Transport::IcmpV6(kind) => return self.icmp(flow, packet, L4::IcmpV6, kind),
+        };
+        let pair = |client: &End, client_port, server: &End, server_port| SocketPair {
+            client: ClientSocket { ip: ip_number(client.ip), port: Some(client_port), protocol },
+            server: ip_number(server.ip),
+            server_port,
+        };
+        let sent = pair(&flow.source, source_port, &flow.destination, destination_port);
+        let answered = pair(&flow.destination, destination_port, &flow.source, source_port);
+        let known = packet.sense.or_else(|| handshake(flags));
+        let sense = known.unwrap_or_else(|| self.guess(&sent, &answered, flow.start));
+        let (pair, other, ends) = match sense {
+            Sense::Request => (sent, answered, (&flow.source, &flow.destination)),
+            Sense::Reply => (answered, sent, (&flow.destination, &flow.source)),
+        };
+        if known.is_some() && self.guesses {
+            self.turn(other, pair);
+        }
+        let see = |connection: &mut Connection| {
+            connection.see(sense, flags, packet.verdict);
+            connection.oriented |= known.is_some();
+        };
+        let times = (flow.start, flow.end);
+        if let Some(Touched { value: connection, renewed }) = self.connections.touch(pair) {
+            see(connection);
+            connection.sight.renew(times, ends, &mut self.resolution);
+            if renewed {
+                pair_up(pair, connection, &mut self.dialled, &self.resolution, &mut self.sums);
+            }
+            return match sense {
+                Sense::Request => Use::Repeated,
+                Sense::Reply => Use::Reply,
+            };
+        }
+        let service = self.resolution.service_at(pair.server, pair.server_port, protocol);
+        if let Some(service) = service {
+            self.dialled(pair.client, service, times, ends, see);
+            return Use::Translation;
+        }
+        let sight = Sight::new(times, ends, &mut self.resolution);
+        let mut connection = Connection::new(sight, known.is_some());
+        see(&mut connection);
+        self.guesses |= known.is_none();
+        pair_up(pair, &connection, &mut self.dialled, &self.resolution, &mut self.sums);
+        self.connections.insert(pair, connection);
+        Use::Used
+    }
+
+    /// Whether a packet is from the client or the server when neither connection tracking nor a handshake tells:
+    /// as other packets of the connection say; else the side with a Service address is the server; else the one
+    /// side with a port of the range that clients are given (32768 and above on Linux) is the client; else the
+    /// sender of the earliest packet.
+    fn guess(&mut self, sent: &SocketPair, answered: &SocketPair, at: Timestamp) -> Sense {
+        let said_so = |c: Option<&mut Connection>| c.is_some_and(|c| c.oriented);
+        if said_so(self.connections.peek_mut(sent)) {
+            return Sense::Request;
+        }
+        if said_so(self.connections.peek_mut(answered)) {
+            return Sense::Reply;
+        }
+        let mut is_service = |pair: &SocketPair| {
+            let protocol = pair.client.protocol;
+            self.resolution.service_at(pair.server, pair.server_port, protocol).is_some()
+        };
+        if is_service(sent) {
+            return Sense::Request;
+        }
+        if is_service(answered) {
+            return Sense::Reply;
+        }
+        let ephemeral = |port: Port| port.get() >= 32_768;
+        match (ephemeral(answered.server_port), ephemeral(sent.server_port)) {
+            (true, false) => return Sense::Request,
+            (false, true) => return Sense::Reply,
+            _ => {}
+        }
+        match self.connections.peek_mut(answered) {
+            None => Sense::Request,
+            Some(c) if (c.sight.first, answered) <= (at, sent) => Sense::Reply,
+            Some(_) => {
+                self.turn(*answered, *sent);
+                Sense::Request
+            }
+        }
+    }
+
+    /// Changes a connection's client and server over, if they were only guessed.
+    fn turn(&mut self, from: SocketPair, to: SocketPair) {
+        if self.connections.peek_mut(&from).is_some_and(|c| !c.oriented)
+            && let Some(mut connection) = self.connections.remove(&from)
+        {
+            connection.turn();
+            match self.connections.peek_mut(&to) {
+                Some(known) => known.absorb(&connection),
+                None => drop(self.connections.insert(to, connection)),
+            }
+        }
+    }
+
+    /// A view of a connection before translation.
+    fn dialled(
+        &mut self,
+        client: ClientSocket,
+        service: ServiceId,
+        times: (Timestamp, Timestamp),
+        ends: (&End, &End),
+        see: impl FnOnce(&mut Connection),
+    ) {
+        let views = match self.dialled.touch(client) {
+            Some(touched) => touched.value,
+            None => self.dialled.insert(client, Vec::new()),
+        };
+        let at = match views.iter().position(|view| view.service == service) {
+            Some(at) => {
+                views[at].connection.sight.renew(times, ends, &mut self.resolution);
+                at
+            }
+            None => {
+                let sight = Sight::new(times, ends, &mut self.resolution);
+                let connection = Connection::new(sight, true);
+                views.push(Dialled { service, connection, paired: false });
+                views.len() - 1
+            }
+        };
+        see(&mut views[at].connection);
+    }
+
+    fn icmp(&mut self, flow: &Flow, packet: &Packet, l4: L4, kind: IcmpKind) -> Use {
+        match kind {
+            IcmpKind::EchoRequest => {}
+            IcmpKind::EchoReply => return Use::Reply,
+            IcmpKind::Other => return Use::Skip(Skip::IcmpMessage),
+        }
+        let key = (ip_number(flow.source.ip), ip_number(flow.destination.ip), l4);
+        if !self.first_time(&(key, packet.point, flow.start)) {
+            return Use::Repeated;
+        }
+        let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
+        let pings = match self.pings.touch(key) {
+            Some(Touched { value: pings, .. }) => {
+                pings.sight.renew(times, ends, &mut self.resolution);
+                pings
+            }
+            None => {
+                let sight = Sight::new(times, ends, &mut self.resolution);
+                self.pings.insert(key, Pings::new(sight))
+            }
+        };
+        pings.add(packet.point, packet.verdict);
+        Use::Used
+    }
+
+    fn socket(&mut self, flow: &Flow, socket: &Socket) -> Use {
+        let &Socket { cookie, protocol, port, stage } = socket;
+        let key = (hash_of(&flow.observer), cookie);
+        let ip = ip_number(flow.destination.ip);
+        let called = Called {
+            end: self.resolution.end(&flow.destination, flow.start).id,
+            port,
+            service: self.resolution.service_at(ip, port, protocol),
+        };
+        let calls = match self.sockets.touch(key) {
+            Some(Touched { value: calls, .. }) => calls,
+            None => {
+                let client = self.resolution.end(&flow.source, flow.start);
+                let calls = SocketCalls {
+                    first: flow.start,
+                    last: flow.end,
+                    client,
+                    protocol,
+                    dialled: None,
+                    translated: None,
+                };
+                self.sockets.insert(key, calls)
+            }
+        };
+        let (slot, both) = match stage {
+            SocketStage::Dialled => (calls.dialled, true),
+            SocketStage::Translated => (calls.translated, false),
+        };
+        if slot.is_some_and(|before| before != called) {
+            // The socket is used for another destination.
+            retire_calls(calls, &self.resolution, &mut self.sums);
+            calls.translated = None;
+            if both {
+                calls.dialled = None;
+            }
+            (calls.first, calls.last) = (flow.start, flow.end);
+        }
+        match stage {
+            SocketStage::Dialled => calls.dialled = Some(called),
+            SocketStage::Translated => calls.translated = Some(called),
+        }
+        calls.first = calls.first.min(flow.start);
+        calls.last = calls.last.max(flow.end);
+        Use::Translation
+    }
+
+    fn count(&mut self, flow: &Flow, counted: &Connections) -> Use {
+        let &Connections { protocol, client_port, port, dialled, side, .. } = counted;
+        let pair = SocketPair {
+            client: ClientSocket { ip: ip_number(flow.source.ip), port: client_port, protocol },
+            server: ip_number(flow.destination.ip),
+            server_port: port,
+        };
+        if !self.first_time(&(pair, dialled, side, &flow.observer, flow.start, flow.end)) {
+            return Use::Repeated;
+        }
+        let service = dialled
+            .and_then(|(ip, port)| self.resolution.service_at(ip_number(ip), port, protocol));
+        let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
+        let tally = match self.tallies.touch(pair) {
+            Some(Touched { value: tally, .. }) => {
+                tally.sight.renew(times, ends, &mut self.resolution);
+                tally
+            }
+            None => {
+                let sight = Sight::new(times, ends, &mut self.resolution);
+                let untranslated = self.resolution.service_at(pair.server, port, protocol);
+                self.tallies.insert(pair, Tally::new(sight, untranslated))
+            }
+        };
+        tally.add(counted, service);
+        Use::Used
+    }
+
+    /// Whether what is counted by itself was not counted before.
+    fn first_time(&mut self, what: &impl Hash) -> bool {
+        let hash = hash_of(what);
+        let first = self.counted.touch(hash).is_none();
+        if first {
+            self.counted.insert(hash, ());
+        }
+        first
+    }
+}
+
+/// What a TCP handshake tells.
+fn handshake(flags: TcpFlags) -> Option<Sense> {
+    flags
+        .has(TcpFlags::SYN)
+        .then(|| if flags.has(TcpFlags::ACK) { Sense::Reply } else { Sense::Request })
+}
+
+/// Why no edge can have the address.
+fn unfit(ip: IpAddr) -> Option<Skip> {
+    let ip = ip.to_canonical();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    if ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || broadcast {
+        return Some(Skip::NotUnicast);
+    }
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()).then_some(Skip::LinkLocal)
+}
+
+fn edge_id(sight: &Sight, l4: L4, resolution: &Resolution<'_, impl Resolver>) -> EdgeId {
+    EdgeId {
+        source: resolution.peer_id(sight.client.id),
+        destination: resolution.peer_id(sight.server.id),
+        l4,
+        nature: resolution.nature(sight.client.id, sight.server.id),
+    }
+}
+
+fn pair_edge(pair: SocketPair, sight: &Sight, of: &Resolution<'_, impl Resolver>) -> EdgeId {
+    edge_id(sight, L4::Port(pair.client.protocol, pair.server_port), of)
+}
+
+/// Finds the views in which the client dialled this connection, and takes them for what they are.
+fn pair_up(
+    pair: SocketPair,
+    connection: &Connection,
+    dialled: &mut Generations<ClientSocket, Vec<Dialled>>,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    if dialled.is_empty() {
+        return;
+    }
+    let Some(views) = dialled.peek_mut(&pair.client) else { return };
+    let server = (resolution.peer_id(connection.sight.server.id), pair.server_port);
+    for view in views {
+        let apart = connection.sight.first.nanos().abs_diff(view.connection.sight.first.nanos());
+        let near = pair.client.protocol != Protocol::Udp && apart <= NEAR;
+        if near || resolution.service(view.service).backends.contains(&server) {
+            view.paired = true;
+            sums.add_service(pair_edge(pair, &connection.sight, resolution), view.service);
+        }
+    }
+}
+
+fn retire(
+    pair: SocketPair,
+    connection: &Connection,
+    dialled: &mut Generations<ClientSocket, Vec<Dialled>>,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    pair_up(pair, connection, dialled, resolution, sums);
+    sums.add(pair_edge(pair, &connection.sight, resolution), &connection.evidence());
+}
+
+fn retire_dialled(
+    client: ClientSocket,
+    views: &[Dialled],
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    for Dialled { service, connection, .. } in views.iter().filter(|view| !view.paired) {
+        let source = resolution.peer_id(connection.sight.client.id);
+        let to = SomeBackend { source, service: *service, protocol: client.protocol };
+        sums.add_backends(to, &connection.evidence(), resolution);
+    }
+}
+
+fn retire_calls(calls: &SocketCalls, resolution: &Resolution<'_, impl Resolver>, sums: &mut Sums) {
+    let &SocketCalls { client, protocol, dialled, translated, .. } = calls;
+    let service = dialled.and_then(|called| called.service);
+    let source = resolution.peer_id(client.id);
+    match (translated, dialled, service) {
+        (None, _, Some(service)) => {
+            sums.add_weak_backends(SomeBackend { source, service, protocol }, &calls.evidence());
+        }
+        (Some(reached), _, service) | (None, Some(reached), service) => {
+            let edge = EdgeId {
+                source,
+                destination: resolution.peer_id(reached.end),
+                l4: L4::Port(protocol, reached.port),
+                nature: resolution.nature(client.id, reached.end),
+            };
+            sums.add_weak(edge, &calls.evidence());
+            if let Some(service) = service {
+                sums.add_service(edge, service);
+            }
+        }
+        (None, None, None) => {}
+    }
+}
+
+fn retire_tally(
+    pair: SocketPair,
+    tally: &Tally,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    let evidence = tally.evidence();
+    if evidence.forwarded == 0 && evidence.dropped == 0 {
+        return;
+    }
+    if let Some(service) = tally.untranslated {
+        let source = resolution.peer_id(tally.sight.client.id);
+        let to = SomeBackend { source, service, protocol: pair.client.protocol };
+        sums.add_weak_backends(to, &evidence);
+        return;
+    }
+    let edge = pair_edge(pair, &tally.sight, resolution);
+    sums.add(edge, &evidence);
+    for service in &tally.services {
+        sums.add_service(edge, *service);
+    }
+}
+
+/// What the user should know about the whole.
+fn summaries(ledger: &Ledger) -> Vec<Diagnostic> {
+    let mut out = Vec::new();
+    if ledger.malformed > PLACES {
+        let more = ledger.malformed - PLACES;
+        let message = format!("{more} more lines skipped that could not be read");
+        out.push(Diagnostic::warning("malformed-flow", message));
+    }
+    if ledger.oversized > PLACES {
+        let more = ledger.oversized - PLACES;
+        let message = format!("{more} more lines skipped that are longer than the limit");
+        out.push(Diagnostic::warning("oversized-flow", message));
+    }
+    if ledger.lost_events > 0 {
+        let message =
+            format!("the source lost {} events: edges may be missing", ledger.lost_events);
+        let hint =
+            "a longer observation makes up for it; larger event buffers at the source avoid it";
+        out.push(Diagnostic::warning("lost-events", message).hint(hint));
+    }
+    if ledger.evicted > 0 {
+        let message = format!(
+            "{} connections were forgotten to bound memory; any that went on counts twice",
+            ledger.evicted
+        );
+        out.push(Diagnostic::note("connections-forgotten", message));
+    }
+    out
+}

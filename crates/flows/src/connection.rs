@@ -1,0 +1,197 @@
+//! One connection and what was seen of it.
+
+use std::net::IpAddr;
+
+use ringfence_model::flow::{End, Sense, TcpFlags, Verdict};
+use ringfence_model::resolve::Resolver;
+use ringfence_model::{Evidence, Port, Protocol, Timestamp};
+
+use crate::resolution::{EndId, Resolution, strength};
+
+/// An address as a number; IPv4 as the IPv4-mapped IPv6 address, which is the same address (RFC 4291 section 2.5.5.2).
+pub(crate) type Ip = u128;
+
+/// The number of an address.
+pub(crate) fn ip_number(ip: IpAddr) -> Ip {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The client's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientSocket {
+    pub(crate) ip: Ip,
+    /// `None` when the connections of all ports are counted together.
+    pub(crate) port: Option<Port>,
+    pub(crate) protocol: Protocol,
+}
+
+/// A socket pair. While it is not known who is the client, one of the two stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SocketPair {
+    pub(crate) client: ClientSocket,
+    pub(crate) server: Ip,
+    pub(crate) server_port: Port,
+}
+
+/// One end: who it is, by the best description of it so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownEnd {
+    pub(crate) id: EndId,
+    pub(crate) strength: u8,
+}
+
+/// When something was seen, and between whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) client: KnownEnd,
+    pub(crate) server: KnownEnd,
+}
+
+impl Sight {
+    /// Seen for the first time.
+    pub(crate) fn new(
+        (first, last): (Timestamp, Timestamp),
+        (client, server): (&End, &End),
+        resolution: &mut Resolution<'_, impl Resolver>,
+    ) -> Self {
+        let client = resolution.end(client, first);
+        Self { first, last, client, server: resolution.end(server, first) }
+    }
+
+    /// Seen again. Each end is resolved by its best description, and of equal ones by the earliest, so that the
+    /// order does not matter.
+    pub(crate) fn renew(
+        &mut self,
+        (first, last): (Timestamp, Timestamp),
+        (client, server): (&End, &End),
+        resolution: &mut Resolution<'_, impl Resolver>,
+    ) {
+        for (known, end) in [(&mut self.client, client), (&mut self.server, server)] {
+            let strength = strength(end.hint.as_deref());
+            if strength > known.strength || (strength == known.strength && first < self.first) {
+                *known = resolution.end(end, first);
+            }
+        }
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+    }
+}
+
+/// What was seen of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    pub(crate) sight: Sight,
+    signs: Signs,
+    /// Whether the client is known, not guessed.
+    pub(crate) oriented: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(sight: Sight, oriented: bool) -> Self {
+        Self { sight, signs: Signs::default(), oriented }
+    }
+
+    pub(crate) fn see(&mut self, sense: Sense, flags: TcpFlags, verdict: Verdict) {
+        self.signs.see(sense, flags, verdict);
+    }
+
+    /// Changes client and server over.
+    pub(crate) fn turn(&mut self) {
+        std::mem::swap(&mut self.sight.client, &mut self.sight.server);
+        self.signs.turn();
+    }
+
+    /// Takes in what was seen of the same connection apart.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        let Self { sight, signs, oriented } = other;
+        for (mine, other) in
+            [(&mut self.sight.client, sight.client), (&mut self.sight.server, sight.server)]
+        {
+            let earlier = other.strength == mine.strength && sight.first < self.sight.first;
+            if other.strength > mine.strength || earlier {
+                *mine = other;
+            }
+        }
+        self.sight.first = self.sight.first.min(sight.first);
+        self.sight.last = self.sight.last.max(sight.last);
+        self.signs.request |= signs.request;
+        self.signs.reply |= signs.reply;
+        self.oriented |= oriented;
+    }
+
+    pub(crate) fn evidence(&self) -> Evidence {
+        let (forwarded, dropped, refused) = match self.signs.outcome() {
+            Outcome::Forwarded => (1, 0, 0),
+            Outcome::Refused => (1, 0, 1),
+            Outcome::Dropped => (0, 1, 0),
+        };
+        let (first_seen, last_seen) = (self.sight.first, self.sight.last);
+        Evidence { first_seen, last_seen, forwarded, dropped, refused }
+    }
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Forwarded,
+    Refused,
+    Dropped,
+}
+
+/// The kinds of packets seen each way, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signs {
+    request: u8,
+    reply: u8,
+}
+
+impl Signs {
+    /// A segment with SYN.
+    const SYN: u8 = 1;
+    /// A segment with RST.
+    const RST: u8 = 2;
+    /// Anything else that passed.
+    const OTHER: u8 = 4;
+    /// Something that was dropped.
+    const DROPPED: u8 = 8;
+
+    fn see(&mut self, sense: Sense, flags: TcpFlags, verdict: Verdict) {
+        let bit = match verdict {
+            Verdict::Dropped => Self::DROPPED,
+            Verdict::Forwarded if flags.has(TcpFlags::RST) => Self::RST,
+            Verdict::Forwarded if flags.has(TcpFlags::SYN) => Self::SYN,
+            Verdict::Forwarded => Self::OTHER,
+        };
+        match sense {
+            Sense::Request => self.request |= bit,
+            Sense::Reply => self.reply |= bit,
+        }
+    }
+
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.request, &mut self.reply);
+    }
+
+    fn outcome(self) -> Outcome {
+        // An answer that passed proves that the server was reached, whatever was dropped before or after.
+        if self.reply & (Self::SYN | Self::OTHER) != 0 {
+            return Outcome::Forwarded;
+        }
+        // Without an answer a drop anywhere decides: the client's node forwards what the server's node drops.
+        if self.request & Self::DROPPED != 0
+            || (self.request == 0 && self.reply & Self::DROPPED != 0)
+        {
+            return Outcome::Dropped;
+        }
+        // A reset in answer to data ends a connection that was there; in answer to a SYN alone it refuses.
+        if self.reply & Self::RST != 0 && self.request & Self::OTHER == 0 {
+            return Outcome::Refused;
+        }
+        Outcome::Forwarded
+    }
+}

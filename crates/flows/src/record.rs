@@ -1,0 +1,419 @@
+//! Ringfence's own flow records, one JSON object a line.
+//!
+//! A record says what one observer saw, in one interval, of the connections from one client address to one server
+//! port. `docs/schemas/flow.v1.json` is made from [`Record`].
+//!
+//! Both ends of a connection may have an observer, and both report it. The aggregator keeps the sums of the two
+//! sides apart and merges them at the end: denials of the two sides add up, because what the client's side dropped
+//! never got to the server's side; of what passed the client's side the server's denials are taken off, and the
+//! larger of that and what the server's side let pass counts. A connection that only one side saw is counted by
+//! that side, and one that both saw is counted once.
+
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use ringfence_model::flow::{Connections, End, Flow, Seen, Side};
+use ringfence_model::resolve::Hint;
+use ringfence_model::{Labels, Name, PodRef, Protocol, WorkloadRef};
+use serde::{Deserialize, Serialize};
+
+use crate::ends::{Descriptions, Nodes};
+use crate::fault::Fault;
+use crate::json::{Cursor, unsigned};
+use crate::moment;
+use crate::reader::Item;
+
+/// The version of the format that this crate reads and writes.
+pub const VERSION: u64 = 1;
+
+/// Connections from one client address to one server port, counted by one observer over one interval.
+///
+/// An observer counts attempts, not packets: a retransmitted SYN is the same attempt. It counts a connection in the
+/// interval in which it was opened; a connection that only lives on shows by its bytes. Sending a record twice does
+/// no harm: the same observer, interval and addresses are the same record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Record {
+    /// Version of the format: 1.
+    pub version: u64,
+    /// First moment of the interval (RFC 3339).
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    pub start: String,
+    /// Last moment of the interval (RFC 3339).
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    pub end: String,
+    /// Who counted.
+    pub observer: Observer,
+    /// Transport protocol.
+    pub protocol: RecordProtocol,
+    /// The client.
+    pub source: RecordSource,
+    /// The server, after translation of Service addresses.
+    pub destination: RecordDestination,
+    /// The Service address and port that the client dialled, when they were translated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialled: Option<SocketAddress>,
+    /// The connections.
+    pub connections: Counts,
+    /// From the client to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Volume>,
+    /// From the server to the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Volume>,
+}
+
+/// Who counted, and where it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Observer {
+    /// Name of the node or host.
+    pub node: String,
+    /// The end of the connections that it stood at.
+    pub side: RecordSide,
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum RecordSide {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP: a conversation counts as a connection.
+    Udp,
+    /// SCTP: an association counts as a connection.
+    Sctp,
+}
+
+/// The client of the connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RecordSource {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its port, when the record is about a single connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
+    /// The pod, when the observer knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<RecordPod>,
+    /// The node, when the address is a node's and the observer knows which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// The server of the connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RecordDestination {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: NonZeroU16,
+    /// The pod, when the observer knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<RecordPod>,
+    /// The node, when the address is a node's and the observer knows which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// A pod as the observer knew it at that moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RecordPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its owner, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<RecordWorkload>,
+    /// Its labels, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// The owner of a pod, in the pod's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RecordWorkload {
+    /// Its kind, such as `Deployment`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SocketAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: NonZeroU16,
+}
+
+/// Connections by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Counts {
+    /// Opened in the interval and let pass, refused ones included.
+    pub opened: u64,
+    /// Of the opened ones, those that the server refused by a reset or a port-unreachable error.
+    pub refused: u64,
+    /// Attempts that this observer dropped.
+    pub denied: u64,
+}
+
+/// How much went one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Volume {
+    /// Bytes, headers of IP included.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// Turns lines into flows.
+pub(crate) struct Records {
+    pods: Descriptions<Arc<Hint>>,
+    nodes: Nodes,
+}
+
+/// One end as text.
+#[derive(Default)]
+struct RawEnd<'a> {
+    ip: Option<&'a [u8]>,
+    port: Option<&'a [u8]>,
+    pod: Option<&'a [u8]>,
+    node: Option<&'a [u8]>,
+}
+
+/// A record as text.
+#[derive(Default)]
+struct Raw<'a> {
+    version: Option<&'a [u8]>,
+    start: Option<&'a [u8]>,
+    end: Option<&'a [u8]>,
+    node: Option<&'a [u8]>,
+    side: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+    source: RawEnd<'a>,
+    destination: RawEnd<'a>,
+    dialled: Option<RawEnd<'a>>,
+    counts: Option<Counts>,
+    traffic: bool,
+}
+
+impl Records {
+    pub(crate) fn new() -> Self {
+        Self { pods: Descriptions::new(), nodes: Nodes::new() }
+    }
+
+    /// Whether the top-level key shows that a line is a record.
+    pub(crate) fn is_key(key: &[u8]) -> bool {
+        matches!(key, b"version" | b"observer" | b"connections")
+    }
+
+    /// What one line says.
+    pub(crate) fn decode(&mut self, line: &[u8]) -> Result<Item, Fault> {
+        let mut raw = Raw::default();
+        let mut cursor = Cursor::new(line);
+        cursor.object(|key, at| raw.member(key, at))?;
+        cursor.finish()?;
+        self.flow(&raw).map(Item::Flow)
+    }
+
+    fn flow(&mut self, raw: &Raw<'_>) -> Result<Flow, Fault> {
+        let version = number("version", raw.version.ok_or(Fault::Missing("version"))?)?;
+        if version != VERSION {
+            return Err(Fault::Version(version));
+        }
+        let time = |field, text: Option<&[u8]>| {
+            let text = text.ok_or(Fault::Missing(field))?;
+            moment::parse(text).ok_or_else(|| Fault::value(field, text))
+        };
+        let (start, end) = (time("start", raw.start)?, time("end", raw.end)?);
+        if end < start {
+            return Err(Fault::value("end", raw.end.unwrap_or_default()));
+        }
+        let side = match raw.side.ok_or(Fault::Missing("observer.side"))? {
+            b"client" => Side::Client,
+            b"server" => Side::Server,
+            other => return Err(Fault::value("observer.side", other)),
+        };
+        let protocol = match raw.protocol.ok_or(Fault::Missing("protocol"))? {
+            b"TCP" => Protocol::Tcp,
+            b"UDP" => Protocol::Udp,
+            b"SCTP" => Protocol::Sctp,
+            other => return Err(Fault::value("protocol", other)),
+        };
+        let Counts { opened, refused, denied } = raw.counts.ok_or(Fault::Missing("connections"))?;
+        let node = raw.node.ok_or(Fault::Missing("observer.node"))?;
+        let observer = self.nodes.get(node)?.ok_or(Fault::Missing("observer.node"))?.name;
+        let dialled = match &raw.dialled {
+            Some(dialled) => Some((dialled.ip("dialled.ip")?, dialled.port("dialled.port")?)),
+            None => None,
+        };
+        let client_port = match raw.source.port {
+            Some(_) => Some(raw.source.port("source.port")?),
+            None => None,
+        };
+        let port = raw.destination.port("destination.port")?;
+        let source = self.end("source", "source.ip", &raw.source)?;
+        let destination = self.end("destination", "destination.ip", &raw.destination)?;
+        let seen = Seen::Connections(Connections {
+            protocol,
+            client_port,
+            port,
+            dialled,
+            side,
+            opened,
+            refused,
+            denied,
+            traffic: raw.traffic,
+        });
+        Ok(Flow { start, end, source, destination, observer: Some(observer), seen })
+    }
+
+    fn end(
+        &mut self,
+        field: &'static str,
+        ip: &'static str,
+        raw: &RawEnd<'_>,
+    ) -> Result<End, Fault> {
+        let hint = match (raw.pod, raw.node) {
+            (Some(pod), _) => Some(self.pods.get(pod, |text| pod_hint(field, text))?),
+            (None, Some(node)) => self.nodes.get(node)?.map(|node| node.hint),
+            (None, None) => None,
+        };
+        Ok(End { ip: raw.ip(ip)?, hint })
+    }
+}
+
+impl<'a> Raw<'a> {
+    fn member(&mut self, key: &'a [u8], at: &mut Cursor<'a>) -> Result<(), Fault> {
+        match key {
+            b"version" => self.version = Some(at.value()?),
+            b"start" => self.start = at.string()?,
+            b"end" => self.end = at.string()?,
+            b"observer" => {
+                return at.object(|key, at| {
+                    match key {
+                        b"node" => self.node = at.string()?,
+                        b"side" => self.side = at.string()?,
+                        _ => drop(at.value()?),
+                    }
+                    Ok(())
+                });
+            }
+            b"protocol" => self.protocol = at.string()?,
+            b"source" => self.source = RawEnd::read(at)?,
+            b"destination" => self.destination = RawEnd::read(at)?,
+            b"dialled" if at.at_object()? => self.dialled = Some(RawEnd::read(at)?),
+            b"connections" => {
+                let mut counts = Counts::default();
+                at.object(|key, at| {
+                    let value = at.value()?;
+                    match key {
+                        b"opened" => counts.opened = number("connections.opened", value)?,
+                        b"refused" => counts.refused = number("connections.refused", value)?,
+                        b"denied" => counts.denied = number("connections.denied", value)?,
+                        _ => {}
+                    }
+                    Ok::<_, Fault>(())
+                })?;
+                self.counts = Some(counts);
+            }
+            b"sent" | b"received" if at.at_object()? => {
+                return at.object(|key, at| {
+                    let value = at.value()?;
+                    match key {
+                        b"bytes" => self.traffic |= number("bytes", value)? > 0,
+                        b"packets" => self.traffic |= number("packets", value)? > 0,
+                        _ => {}
+                    }
+                    Ok(())
+                });
+            }
+            _ => drop(at.value()?),
+        }
+        Ok(())
+    }
+}
+
+impl<'a> RawEnd<'a> {
+    fn read(at: &mut Cursor<'a>) -> Result<Self, Fault> {
+        let mut raw = Self::default();
+        at.object(|key, at| {
+            match key {
+                b"ip" => raw.ip = at.string()?,
+                b"port" => raw.port = present(at.value()?),
+                b"pod" => raw.pod = present(at.value()?),
+                b"node" => raw.node = at.string()?,
+                _ => drop(at.value()?),
+            }
+            Ok(())
+        })
+        .map(|()| raw)
+    }
+
+    fn ip(&self, field: &'static str) -> Result<IpAddr, Fault> {
+        let text = self.ip.ok_or(Fault::Missing(field))?;
+        std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| Fault::value(field, text))
+    }
+
+    fn port(&self, field: &'static str) -> Result<NonZeroU16, Fault> {
+        let text = self.port.ok_or(Fault::Missing(field))?;
+        u16::try_from(number(field, text)?)
+            .ok()
+            .and_then(NonZeroU16::new)
+            .ok_or_else(|| Fault::value(field, text))
+    }
+}
+
+fn present(value: &[u8]) -> Option<&[u8]> {
+    (value != b"null").then_some(value)
+}
+
+fn number(field: &'static str, text: &[u8]) -> Result<u64, Fault> {
+    unsigned(text).ok_or_else(|| Fault::value(field, text))
+}
+
+fn pod_hint(field: &'static str, text: &[u8]) -> Result<Arc<Hint>, Fault> {
+    let fault = || Fault::value(field, text);
+    let wire: RecordPod = serde_json::from_slice(text).map_err(|_| fault())?;
+    let RecordPod { namespace, name, workload, labels } = wire;
+    let namespace = Name::new(namespace).map_err(|_| fault())?;
+    let workload = match workload {
+        Some(RecordWorkload { kind, name }) => Some(WorkloadRef {
+            namespace: namespace.clone(),
+            kind: kind.as_str().into(),
+            name: Name::new(name).map_err(|_| fault())?,
+        }),
+        None => None,
+    };
+    let labels: Option<Labels> = labels.map(|labels| labels.into_iter().collect());
+    let pod = PodRef { namespace, name: Name::new(name).map_err(|_| fault())? };
+    Ok(Arc::new(Hint::Pod { pod, workload, labels }))
+}
