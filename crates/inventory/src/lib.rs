@@ -173,7 +173,8 @@ impl Inventory {
         &self.workloads
     }
 
-    /// A workload by reference.
+    /// A workload by reference. Resolution can name others: what an observer saw and the input no longer holds, and
+    /// bare pods that have terminated.
     pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
         self.workload_index.get(reference).map(|&n| &self.workloads[n])
     }

@@ -98,7 +98,7 @@ impl Owners {
     /// its own, like a pod without owner.
     pub(crate) fn top_of_pod(&self, pod: &Pod) -> Top {
         match &pod.owner {
-            Some(owner) if owner.kind != WorkloadKind::from("Node") => {
+            Some(owner) if !is_node(&owner.kind) => {
                 self.top(owned_by(&pod.reference.namespace, owner), Some(&pod.labels))
             }
             _ => Top { reference: bare(&pod.reference), missing: None },
@@ -112,7 +112,7 @@ impl Owners {
         workload: Option<&WorkloadRef>,
         labels: Option<&Labels>,
     ) -> WorkloadRef {
-        if let Some(workload) = workload {
+        if let Some(workload) = workload.filter(|workload| !is_node(&workload.kind)) {
             let top = self.top(workload.clone(), labels);
             let between =
                 matches!(top.reference.kind, WorkloadKind::ReplicaSet | WorkloadKind::Job);
@@ -247,6 +247,10 @@ fn bare(pod: &PodRef) -> WorkloadRef {
     }
 }
 
+fn is_node(kind: &WorkloadKind) -> bool {
+    kind.as_str() == "Node"
+}
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -276,3 +280,7 @@ pub(crate) fn shared_labels<'a>(mut all: impl Iterator<Item = &'a Labels>) -> La
     }
     shared.into_iter().map(|(k, v)| (Arc::clone(k), Arc::clone(v))).collect()
 }
+
+#[cfg(test)]
+#[path = "owners_tests.rs"]
+mod tests;

@@ -161,6 +161,8 @@ fn observers_know_pods_better_than_addresses_do() {
         (hint("shop/db-7", None, None), "shop/StatefulSet/db"),
         (hint("shop/backup-29549999-x6rgm", None, None), "shop/CronJob/backup"),
         (hint("shop/toolbox", None, Some("odd=1")), "shop/Pod/toolbox"),
+        // Static pods are "owned" by their node.
+        (hint("shop/etcd-n1", Some("Node/n1"), None), "shop/Pod/etcd-n1"),
         (hint("else/cart-7b69698887-x6rgm", None, None), "else/Pod/cart-7b69698887-x6rgm"),
         (hint("else/x", None, Some("app=cart")), "else/Pod/x"),
         // Host network.
