@@ -3,5 +3,6 @@
 
 mod agree;
 mod cluster;
+mod generated;
 mod oracle;
 mod truth;

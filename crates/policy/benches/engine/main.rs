@@ -1,0 +1,75 @@
+//! How fast the engine is, on one core: `cargo bench -p ringfence-policy`.
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+mod generator;
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use generator::{Cluster, Random, Shape};
+use ringfence_model::{Port, Protocol};
+use ringfence_policy::{Connection, End, PodIx, PolicySet, Profile};
+
+fn main() {
+    divan::main();
+}
+
+fn compile(cluster: &Cluster) -> PolicySet {
+    let Cluster { namespaces, nodes, pods, policies } = cluster;
+    PolicySet::compile(namespaces, nodes, pods, policies, &Profile::default()).0
+}
+
+/// (class, class) pairs that may talk over some port.
+fn pairs(set: &PolicySet) -> usize {
+    let mut pairs = 0;
+    set.reach().walk(set.parties(), |row| pairs += row.iter().count());
+    pairs
+}
+
+/// Shapes of the table in the README: pods, and pods per workload.
+const SHAPES: [(u32, u32); 6] =
+    [(1_000, 10), (5_000, 10), (10_000, 10), (1_000, 1), (5_000, 1), (100_000, 20)];
+
+#[divan::bench(args = SHAPES, max_time = 5)]
+fn compile_cluster(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
+    let cluster = Cluster::new(Shape::of(pods, per_workload));
+    bencher.bench_local(|| compile(&cluster));
+}
+
+#[divan::bench(args = SHAPES, max_time = 10)]
+fn compile_and_all_pairs(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
+    let cluster = Cluster::new(Shape::of(pods, per_workload));
+    bencher.bench_local(|| pairs(&compile(&cluster)));
+}
+
+fn questions(set: &PolicySet, count: u32) -> Vec<Connection> {
+    let mut random = Random::new(2);
+    let pods = u32::try_from(set.pod_count()).unwrap();
+    let mut pod = || End::Pod(PodIx::new(random.below(pods)));
+    let ports = [80, 443, 8080, 9090].map(|p| Port::new(p).unwrap());
+    (0..count)
+        .map(|n| Connection {
+            source: pod(),
+            destination: pod(),
+            protocol: Protocol::Tcp,
+            port: ports[n as usize % ports.len()],
+        })
+        .collect()
+}
+
+#[divan::bench(args = [10_000, 100_000])]
+fn allows(bencher: Bencher<'_, '_>, pods: u32) {
+    let set = compile(&Cluster::new(Shape::of(pods, 10)));
+    let questions = questions(&set, 100_000);
+    bencher
+        .counter(ItemsCount::new(questions.len()))
+        .bench_local(|| black_box(&questions).iter().filter(|c| set.allows(c)).count());
+}
+
+#[divan::bench(args = [10_000])]
+fn decide_10_000(bencher: Bencher<'_, '_>, pods: u32) {
+    let set = compile(&Cluster::new(Shape::of(pods, 10)));
+    let questions = questions(&set, 10_000);
+    bencher
+        .counter(ItemsCount::new(questions.len()))
+        .bench_local(|| black_box(&questions).iter().filter(|c| set.decide(c).allowed()).count());
+}
