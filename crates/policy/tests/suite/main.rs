@@ -6,3 +6,4 @@ mod cluster;
 mod generated;
 mod oracle;
 mod truth;
+mod upstream;
