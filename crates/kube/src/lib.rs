@@ -4,6 +4,7 @@ mod de;
 mod document;
 mod fault;
 mod json;
+pub mod manifest;
 mod node;
 mod object;
 mod port;
