@@ -23,6 +23,12 @@ pub(crate) struct Lined<T> {
     pub(crate) value: T,
 }
 
+impl Lined<String> {
+    pub(crate) fn as_ref(&self) -> Lined<&str> {
+        Lined { line: self.line, value: &self.value }
+    }
+}
+
 const LINED: &str = "ringfence::Lined";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lined<T> {
@@ -51,7 +57,10 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let wanted = expected.to_string();
+        let wanted = match expected.to_string().as_str() {
+            "i64" | "u32" => "a number".to_owned(),
+            wanted => wanted.to_owned(),
+        };
         let found = match found {
             Unexpected::Map => "a mapping".to_owned(),
             Unexpected::Seq => "a sequence".to_owned(),
@@ -61,7 +70,7 @@ impl de::Error for Fault {
         let fault = Self::new(0, format!("expected {wanted}, found {found}"));
         if wanted.contains("string") && found.starts_with("the ") {
             fault.hint("quote it")
-        } else if found.starts_with("the string") && !wanted.contains("string") {
+        } else if found.starts_with("the string") && matches!(&*wanted, "a number" | "a boolean") {
             fault.hint("remove the quotes")
         } else {
             fault
@@ -70,7 +79,8 @@ impl de::Error for Fault {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         let fault = Self::new(0, format!("unknown field {field:?}"));
-        let near = expected.iter().find(|e| near(field, e));
+        let begun = expected.iter().find(|e| field.len() > 2 && e.starts_with(field));
+        let near = begun.or_else(|| expected.iter().find(|e| near(field, e)));
         fault.hint(near.map_or_else(
             || format!("the fields are {}", expected.join(", ")),
             |near| format!("did you mean {near}?"),

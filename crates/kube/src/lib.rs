@@ -9,6 +9,7 @@ mod node;
 mod object;
 mod port;
 pub mod read;
+pub mod review;
 mod source;
 mod strings;
 mod yaml;

@@ -9,6 +9,9 @@ mod selector;
 mod service;
 mod workload;
 
+pub(crate) use node::{cidr, ip};
+pub(crate) use selector::check_key;
+
 use ringfence_model::object::{Controller, Endpoints, Namespace, Node, Pod, Service};
 use ringfence_model::{Diagnostic, Name, NetworkPolicy, Origin, WorkloadKind};
 

@@ -80,11 +80,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PolicyPort<'n> {
     #[serde(borrow, default)]
-    protocol: Option<Lined<&'n str>>,
+    pub(crate) protocol: Option<Lined<&'n str>>,
     #[serde(borrow, default)]
-    port: Option<Lined<IntOrString<'n>>>,
+    pub(crate) port: Option<Lined<IntOrString<'n>>>,
     #[serde(default)]
-    end_port: Option<Lined<i64>>,
+    pub(crate) end_port: Option<Lined<i64>>,
 }
 
 impl PolicyPort<'_> {

@@ -1,5 +1,7 @@
 //! What is written is what was meant: read back by this crate, and by another YAML reader.
 
+#![expect(clippy::unwrap_used, reason = "strategies run inside tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -101,7 +101,7 @@ pub(super) fn namespace(meta: Meta, cx: &mut Context<'_>) -> Namespace {
 }
 
 /// An address, IPv4-mapped ones as the IPv4 address they mean.
-pub(super) fn ip(text: &Lined<&str>) -> Result<IpAddr, Fault> {
+pub(crate) fn ip(text: &Lined<&str>) -> Result<IpAddr, Fault> {
     text.value
         .parse::<IpAddr>()
         .map(|ip| ip.to_canonical())
@@ -109,6 +109,6 @@ pub(super) fn ip(text: &Lined<&str>) -> Result<IpAddr, Fault> {
 }
 
 /// A CIDR without host bits.
-pub(super) fn cidr(text: &Lined<&str>) -> Result<Cidr, Fault> {
+pub(crate) fn cidr(text: &Lined<&str>) -> Result<Cidr, Fault> {
     text.value.parse().map_err(|e: ringfence_model::NetError| Fault::new(text.line, e.to_string()))
 }
