@@ -19,7 +19,7 @@ toolchain:
 
 .PHONY: demo
 demo: toolchain ## Build, and generate policies for the example in examples/shop
-	@cargo build --locked --quiet --profile $(PROFILE) --package ringfence
+	cargo build --locked --profile $(PROFILE) --package ringfence
 	@scripts/demo "$(RINGFENCE)"
 
 .PHONY: test
