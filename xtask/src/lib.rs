@@ -2,7 +2,7 @@
 
 #![expect(missing_docs, reason = "fields of the example's tables are named after what they hold")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub mod clock;
 pub mod dependencies;
@@ -10,6 +10,11 @@ pub mod example;
 pub mod random;
 
 /// The root of the repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+///
+/// Cargo says where it runs this crate. What it said when it compiled it may be another checkout that shares the
+/// target directory.
+pub fn root() -> PathBuf {
+    let compiled = || env!("CARGO_MANIFEST_DIR").into();
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(compiled, PathBuf::from);
+    own.parent().unwrap_or(Path::new(".")).to_owned()
 }

@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some("dependencies") => {
-            let faults = dependencies::check(root())?;
+            let faults = dependencies::check(&root())?;
             for fault in &faults {
                 eprintln!("error: {fault}");
             }
