@@ -206,12 +206,12 @@ impl fmt::Display for SlackCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CollateralWorkload => {
-                "pairs of workloads that share the labels of an allowed one"
+                "pairs of workloads of which one shares the labels of an allowed one"
             }
             Self::UnobservedPorts => "pairs of workloads with ports that were not observed",
             Self::GeneralRule => "general rules of the review",
             Self::UnobservedAddresses => "blocks of addresses that were not all observed",
-            Self::FuturePods => "classes of labels open to pods that do not exist yet",
+            Self::FuturePods => "classes of labels, open to pods that do not exist yet",
         })
     }
 }

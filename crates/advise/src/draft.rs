@@ -1,6 +1,7 @@
 //! From needs to policies: the fewest rules that say them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use ringfence_model::{
     Direction, Name, NetworkPolicy, Origin, PeerMatch, Peers, PortMatch, PortRange, PortTarget,
@@ -254,11 +255,20 @@ fn comment(need: &Need) -> String {
     match &need.reason {
         Reason::Observed(evidence) => format!("{what}: {}", seen(evidence)),
         Reason::Included(origin, Some(evidence)) => {
-            format!("{what}: included at {origin}, {}", seen(evidence))
+            format!("{what}: included at {}, {}", place(origin), seen(evidence))
         }
-        Reason::Included(origin, None) => format!("{what}: included at {origin}, not observed"),
-        Reason::CidrRule(origin) => format!("{what}: CIDR rule at {origin}"),
+        Reason::Included(origin, None) => {
+            format!("{what}: included at {}, not observed", place(origin))
+        }
+        Reason::CidrRule(origin) => format!("{what}: CIDR rule at {}", place(origin)),
         Reason::GeneralRule => format!("{what}: general rule"),
-        Reason::Dns => format!("{what}: name resolution"),
+        Reason::Dns(Some(evidence)) => format!("{what}: name resolution, {}", seen(evidence)),
+        Reason::Dns(None) => format!("{what}: name resolution, not observed"),
     }
+}
+
+/// File name and line: the path differs between machines, and the text must not.
+fn place(origin: &Origin) -> String {
+    let name = Path::new(&*origin.file).file_name().unwrap_or_default();
+    format!("{}:{}", name.to_string_lossy(), origin.line)
 }

@@ -66,8 +66,8 @@ pub enum Reason {
     CidrRule(Origin),
     /// The general rule of the direction.
     GeneralRule,
-    /// Name resolution, without which egress isolation stops an application.
-    Dns,
+    /// Name resolution, without which egress isolation stops an application; with what was observed of it.
+    Dns(Option<Evidence>),
 }
 
 /// One thing that the policy of a subject must let through in a direction.

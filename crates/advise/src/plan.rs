@@ -181,7 +181,7 @@ impl Planner<'_> {
                         party.clone(),
                         label.to_owned(),
                         ports.clone(),
-                        Reason::Dns,
+                        Reason::Dns(None),
                     );
                 }
             }
@@ -239,16 +239,37 @@ impl Planner<'_> {
             let reason = match why {
                 Kept::Observed => Reason::Observed(evidence),
                 Kept::Included(origin) => Reason::Included(origin.clone(), Some(evidence)),
-                Kept::CidrRule(_)
-                | Kept::GeneralRule(_)
-                | Kept::Dns
-                | Kept::OwnNode
-                | Kept::Unmanaged => continue,
+                Kept::Dns => {
+                    self.observed_resolution(row);
+                    continue;
+                }
+                Kept::CidrRule(_) | Kept::GeneralRule(_) | Kept::OwnNode | Kept::Unmanaged => {
+                    continue;
+                }
             };
             let L4::Port(protocol, port) = row.edge.key.l4 else { continue };
             let subject = Subject::Workload(row.workload.clone());
             let ports = one_port(protocol, port);
             self.peer_needs(&subject, row.direction, row.peer(), &ports, &reason);
+        }
+    }
+
+    /// Adds what was observed of name resolution to the need that allows it anyway.
+    fn observed_resolution(&mut self, row: &Row<'_>) {
+        let (label, evidence) = (row.peer().to_string(), &row.edge.evidence);
+        let of_row = |subject: &Subject| match subject {
+            Subject::Namespace(namespace) => *namespace == row.workload.namespace,
+            Subject::Workload(workload) => workload == row.workload,
+        };
+        for need in
+            self.needs.iter_mut().filter(|need| need.label == label && of_row(&need.subject))
+        {
+            if let Reason::Dns(known) = &mut need.reason {
+                match known {
+                    Some(known) => known.merge(evidence),
+                    None => *known = Some(evidence.clone()),
+                }
+            }
         }
     }
 
@@ -281,7 +302,7 @@ impl Planner<'_> {
                 let ports = one_port(protocol, port);
                 match other {
                     PeerPattern::Peer(peer) => {
-                        used |= self.peer_needs(&subject, direction, peer, &ports, &reason)
+                        used |= self.peer_needs(&subject, direction, peer, &ports, &reason);
                     }
                     PeerPattern::Namespace(namespace) => {
                         let label = format!("every pod of namespace {namespace}");
@@ -306,9 +327,15 @@ impl Planner<'_> {
             }
             if !used {
                 self.diagnostics.push(
-                    Diagnostic::warning("review-entry-matches-nothing", "this included edge was not observed and does not name one connection")
-                        .at(decision.origin.clone())
-                        .hint("to allow what was never observed, name a source, a destination, a protocol and a port, with a workload of the scope at one end"),
+                    Diagnostic::warning(
+                        "review-entry-matches-nothing",
+                        "this included edge was not observed and does not name one connection",
+                    )
+                    .at(decision.origin.clone())
+                    .hint(
+                        "to allow what was never observed, name a source, a destination, a \
+                            protocol and a port, with a workload of the scope at one end",
+                    ),
                 );
             }
         }
@@ -330,14 +357,7 @@ impl Planner<'_> {
             Peer::Workload(workload) => vec![Party::Workload(workload.clone())],
             Peer::Node(node) => {
                 self.diagnostics.push(node_addresses_note(subject, direction));
-                blocks(
-                    self.judge
-                        .inventory
-                        .node_addresses(node)
-                        .iter()
-                        .map(|ip| Cidr::host(*ip))
-                        .collect(),
-                )
+                blocks(self.judge.selection.node(node, direction).map(Cidr::host).collect())
             }
             Peer::Alias(name) => {
                 let alias = self.judge.review.aliases.iter().find(|alias| alias.name == *name);
@@ -370,10 +390,16 @@ impl Planner<'_> {
 fn node_addresses_note(subject: &Subject, direction: Direction) -> Diagnostic {
     Diagnostic::note(
         "node-addresses",
-        format!("{direction} rules name cluster nodes, and pods on the host network, by their addresses"),
+        format!(
+            "{direction} rules name cluster nodes, and pods on the host network, by their \
+            addresses"
+        ),
     )
     .about(subject.to_string())
-    .hint("generate again when nodes are added or get other addresses; some network plugins do not match node addresses with ipBlock (cilium: policy-cidr-match-mode)")
+    .hint(
+        "generate again when nodes are added or get other addresses; some network plugins do \
+        not match node addresses with ipBlock (cilium: policy-cidr-match-mode)",
+    )
 }
 
 /// The ports of a CIDR rule; none named means all. A named port is resolved on pods, so for addresses it is no port.

@@ -188,7 +188,7 @@ impl Proof<'_> {
                 Some(Verdict::Cut(Cut::NeverAccepted) | Verdict::Unknown) => {}
                 Some(Verdict::Cut(_)) => self.must_fail(edge, protocol, port),
                 None if edge.evidence.accepted() > 0 => {
-                    self.must_not_get_worse(edge, protocol, port)
+                    self.must_not_get_worse(edge, protocol, port);
                 }
                 None => {}
             }
@@ -235,7 +235,7 @@ impl Proof<'_> {
     /// What no edge shows: name resolution, CIDR rules, included edges to come, general rules.
     fn needs(&mut self, needs: &[Need]) {
         for need in needs.iter().filter(|need| !matches!(need.reason, Reason::Observed(_))) {
-            let both_ends = matches!(need.reason, Reason::Dns | Reason::Included(..));
+            let both_ends = matches!(need.reason, Reason::Dns(_) | Reason::Included(..));
             for connection in needed_connections(&self.after, need) {
                 let decision = self.decide(&connection);
                 let own = decision.judgement(need.direction);
@@ -305,7 +305,8 @@ impl Proof<'_> {
                     if idle_peer.is_some() || idle_port.is_some() {
                         let what = if idle_peer.is_some() { "a peer" } else { "a port" };
                         let message = format!(
-                            "{what} of {direction} rule {r} can be removed and every need still passes"
+                            "{what} of {direction} rule {r} can be removed and every need still \
+                             passes"
                         );
                         let fault = vec![rule.origin.to_string()];
                         self.fail(

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_inventory::{Inventory, Workload};
-use ringfence_model::{Edge, Nature, Peer, ServicePortRef, Timestamp, WorkloadKind, WorkloadRef};
+use ringfence_model::{
+    Edge, L4, Nature, Peer, Port, ServicePortRef, Timestamp, WorkloadKind, WorkloadRef,
+};
 use serde::Serialize;
 
 use crate::scope::Scope;
@@ -38,9 +40,11 @@ pub fn readiness(
     observed: Option<(Timestamp, Timestamp)>,
 ) -> Vec<Readiness> {
     let mut by_workload: BTreeMap<&WorkloadRef, Vec<&Edge>> = BTreeMap::new();
-    let mut dialled: BTreeSet<&ServicePortRef> = BTreeSet::new();
+    let mut node_ports: BTreeSet<Port> = BTreeSet::new();
     for edge in edges.iter().filter(|edge| edge.key.nature == Nature::Ordinary) {
-        dialled.extend(&edge.services);
+        if let (Peer::Node(_), L4::Port(_, port)) = (&edge.key.destination, edge.key.l4) {
+            node_ports.insert(port);
+        }
         let ends: BTreeSet<&WorkloadRef> = [&edge.key.source, &edge.key.destination]
             .into_iter()
             .filter_map(Peer::workload)
@@ -71,7 +75,7 @@ pub fn readiness(
                 let schedule = workload.schedule.as_deref().unwrap_or("unknown");
                 gaps.push(format!("it did not run in the window (schedule {schedule})"));
             }
-            for port in service_ports(inventory, workload).filter(|port| !dialled.contains(port)) {
+            for port in unused_service_ports(inventory, workload, edges, &node_ports) {
                 gaps.push(format!("Service port {port} was never used"));
             }
             Readiness {
@@ -86,17 +90,34 @@ pub fn readiness(
         .collect()
 }
 
-/// The ports of the Services that a workload backs.
-fn service_ports<'a>(
-    inventory: &'a Inventory,
-    workload: &'a Workload,
-) -> impl Iterator<Item = ServicePortRef> + use<'a> {
-    workload.services.iter().filter_map(|&n| inventory.services().get(n)).flat_map(|service| {
-        service
-            .ports
-            .iter()
-            .map(|p| ServicePortRef { service: service.reference.clone(), port: p.port })
-    })
+/// The ports of the Services that a workload backs and at which nothing was observed: neither at the pods' port
+/// behind it, nor at its port on the nodes.
+fn unused_service_ports(
+    inventory: &Inventory,
+    workload: &Workload,
+    edges: &[&Edge],
+    node_ports: &BTreeSet<Port>,
+) -> Vec<ServicePortRef> {
+    let reached = |port: Port| {
+        edges.iter().any(|edge| {
+            let here = edge.key.destination.workload() == Some(&workload.reference);
+            here && matches!(edge.key.l4, L4::Port(_, p) if p == port)
+                && edge.evidence.accepted() > 0
+        })
+    };
+    let mut unused = Vec::new();
+    for &n in &workload.services {
+        let Some(service) = inventory.services().get(n) else { continue };
+        for (port, backends) in service.ports.iter().zip(inventory.backends(n)) {
+            let mine = |peer: &Peer| peer.workload() == Some(&workload.reference);
+            let used = backends.iter().any(|(peer, target)| mine(peer) && reached(*target))
+                || port.node_port.is_some_and(|port| node_ports.contains(&port));
+            if !used {
+                unused.push(ServicePortRef { service: service.reference.clone(), port: port.port });
+            }
+        }
+    }
+    unused
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate to three digits")]

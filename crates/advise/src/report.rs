@@ -49,7 +49,7 @@ fn namespaces_without_labels(rows: &[Row<'_>]) -> Option<Diagnostic> {
     let names = namespaces.keys().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
     Some(
         Diagnostic::warning("namespaces-without-labels", format!("Namespaces without labels: {names}")).hint(format!(
-            "their edges are forbidden, because no policy can select them by {keys}; label them with kubectl label \\
+            "their edges are forbidden, because no policy can select them by {keys}; label them with kubectl label \
              namespace, or choose other labels in spec.labels.namespace of the review, and generate again"
         )),
     )
@@ -65,9 +65,15 @@ fn unselectable_peers(rows: &[Row<'_>]) -> Vec<Diagnostic> {
         }
     }
     let finding = |((peer, why), edges): ((&Peer, String), usize)| {
-        Diagnostic::warning("peer-not-selectable", format!("{edges} edges with it are forbidden: {why}"))
-            .about(peer.to_string())
-            .hint("add its manifests or labels to the cluster input, or allow its addresses with a CIDR rule")
+        Diagnostic::warning(
+            "peer-not-selectable",
+            format!("{edges} edges with it are forbidden: {why}"),
+        )
+        .about(peer.to_string())
+        .hint(
+            "add its manifests or labels to the cluster input, or allow its addresses with \
+                a CIDR rule",
+        )
     };
     peers.into_iter().map(finding).collect()
 }
@@ -83,15 +89,24 @@ fn unresolved(rows: &[Row<'_>]) -> Option<Diagnostic> {
             "unresolved-left-out",
             format!("traffic with unresolved addresses is forbidden: {first}{more}"),
         )
-        .hint("to let one in, include its edges, give it an alias with allowed: true, or write a CIDR rule in the review")
+        .hint(
+            "to let one in, include its edges, give it an alias with allowed: true, or write a \
+            CIDR rule in the review",
+        )
     })
 }
 
 fn icmp(rows: &[Row<'_>]) -> Option<Diagnostic> {
     let count = rows.iter().filter(|row| row.verdict == Verdict::Unknown).count();
     (count > 0).then(|| {
-        Diagnostic::note("icmp-unknown", format!("{count} ICMP edges were observed, which NetworkPolicies cannot name"))
-            .hint("whether isolated pods may be pinged differs between network plugins: try it before you rely on it")
+        Diagnostic::note(
+            "icmp-unknown",
+            format!("{count} ICMP edges were observed, which NetworkPolicies cannot name"),
+        )
+        .hint(
+            "whether isolated pods may be pinged differs between network plugins: try it \
+                before you rely on it",
+        )
     })
 }
 
@@ -129,7 +144,10 @@ fn contradictions(judge: &Judge<'_>, rows: &[Row<'_>]) -> Vec<Diagnostic> {
         found.push(
             Diagnostic::warning("exclusion-contradicts-rule", message)
                 .at(decision.origin.clone())
-                .hint("NetworkPolicies only allow: set the general rule to Observed and include what is needed"),
+                .hint(
+                    "NetworkPolicies only allow: set the general rule to Observed and include \
+                    what is needed",
+                ),
         );
     }
     found
@@ -142,8 +160,14 @@ fn no_dns(judge: &Judge<'_>) -> Option<Diagnostic> {
         .workloads(judge.inventory)
         .any(|w| isolates(judge.general_rule(&w.reference, Direction::Egress)));
     (needed && judge.dns.is_empty()).then(|| {
-        Diagnostic::warning("no-dns-found", "egress is isolated, and no DNS server was found to allow")
-            .hint("add the Service and pods of the cluster's DNS to the cluster input, or allow its addresses with a CIDR rule on port 53")
+        Diagnostic::warning(
+            "no-dns-found",
+            "egress is isolated, and no DNS server was found to allow",
+        )
+        .hint(
+            "add the Service and pods of the cluster's DNS to the cluster input, or allow \
+                its addresses with a CIDR rule on port 53",
+        )
     })
 }
 

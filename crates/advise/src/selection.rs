@@ -1,9 +1,11 @@
 //! How a policy selects a workload or a namespace: by labels that outlive a rollout, never by accident by nothing.
 
+use std::net::IpAddr;
+
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::review::LabelChoice;
 use ringfence_model::{
-    Labels, Name, NamespaceScope, PeerMatch, Requirement, Selector, WorkloadKind,
+    Direction, Labels, Name, NamespaceScope, PeerMatch, Requirement, Selector, WorkloadKind,
 };
 
 /// The label that every API server since 1.22 sets on a namespace, to its name, and keeps.
@@ -129,6 +131,21 @@ impl<'a> Selection<'a> {
             });
         }
         Ok(NamespaceScope::Matching(Selector::labels(&labels)))
+    }
+
+    /// The addresses under which a node is the peer of a policy in a direction. As a source it may show any of its
+    /// addresses; those that it has in the pod network are no destinations.
+    pub fn node(
+        &self,
+        node: &Name,
+        direction: Direction,
+    ) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let described = self.inventory.nodes().iter().find(|n| n.name == *node);
+        let hidden = match direction {
+            Direction::Ingress => &[][..],
+            Direction::Egress => described.map_or(&[][..], |n| n.pod_network_addresses.as_slice()),
+        };
+        self.inventory.node_addresses(node).iter().copied().filter(|ip| !hidden.contains(ip))
     }
 
     fn namespace_keys(&self) -> Vec<&str> {

@@ -59,7 +59,7 @@ fn between_workloads(
         if extra.is_empty() || managed.by_general_rule(source, destination) {
             continue;
         }
-        let cause = if managed.meant.contains(&(source, destination)) {
+        let cause = if managed.means(source, destination) {
             SlackCause::UnobservedPorts
         } else {
             SlackCause::CollateralWorkload
@@ -131,11 +131,11 @@ fn observed_ports<'r>(
     observed
 }
 
-/// Which directions of which workloads the plan speaks for, and which pairs its needs mean.
+/// Which directions of which workloads the plan speaks for, and whom its needs mean.
 struct Managed<'p> {
     subjects: BTreeSet<(&'p Subject, Direction)>,
     general: BTreeSet<(&'p Subject, Direction, &'p Party)>,
-    meant: BTreeSet<(&'p WorkloadRef, &'p WorkloadRef)>,
+    meant: BTreeSet<(&'p Subject, Direction, &'p Party)>,
 }
 
 impl<'p> Managed<'p> {
@@ -145,18 +145,15 @@ impl<'p> Managed<'p> {
                 .into_iter()
                 .filter_map(|d| draft.policy.rules(d).map(|_| (&draft.subject, d)))
         };
-        let general = plan.needs.iter().filter(|need| need.reason == Reason::GeneralRule);
-        let meant = plan.needs.iter().filter_map(|need| {
-            match (&need.subject, need.direction, &need.party) {
-                (Subject::Workload(a), Direction::Egress, Party::Workload(b)) => Some((a, b)),
-                (Subject::Workload(a), Direction::Ingress, Party::Workload(b)) => Some((b, a)),
-                _ => None,
-            }
-        });
+        let (general, meant): (Vec<&Need>, Vec<&Need>) =
+            plan.needs.iter().partition(|need| need.reason == Reason::GeneralRule);
+        let keys = |needs: Vec<&'p Need>| {
+            needs.into_iter().map(|n| (&n.subject, n.direction, &n.party)).collect()
+        };
         Self {
             subjects: plan.drafts.iter().flat_map(isolated).collect(),
-            general: general.map(|need| (&need.subject, need.direction, &need.party)).collect(),
-            meant: meant.collect(),
+            general: keys(general),
+            meant: keys(meant),
         }
     }
 
@@ -166,15 +163,31 @@ impl<'p> Managed<'p> {
 
     /// Whether a general rule at either end asks for the pair.
     fn by_general_rule(&self, source: &WorkloadRef, destination: &WorkloadRef) -> bool {
-        let asks = |workload, direction, other: &WorkloadRef| {
-            let parties = [Party::Anyone, Party::Namespace(other.namespace.clone())];
-            subjects(workload).iter().any(|subject| {
-                parties.iter().any(|party| self.general.contains(&(subject, direction, party)))
-            })
-        };
-        asks(source, Direction::Egress, destination)
-            || asks(destination, Direction::Ingress, source)
+        asks(&self.general, source, destination, |other| {
+            [Party::Anyone, Party::Namespace(other.namespace.clone())]
+        })
     }
+
+    /// Whether a need at either end names the pair.
+    fn means(&self, source: &WorkloadRef, destination: &WorkloadRef) -> bool {
+        asks(&self.meant, source, destination, |other| [Party::Workload(other.clone())])
+    }
+}
+
+/// Whether a need at either end of a pair has one of the parties that stand for the other end.
+fn asks<const N: usize>(
+    needs: &BTreeSet<(&Subject, Direction, &Party)>,
+    source: &WorkloadRef,
+    destination: &WorkloadRef,
+    parties: impl Fn(&WorkloadRef) -> [Party; N],
+) -> bool {
+    let at = |workload, direction, other| {
+        let parties = parties(other);
+        subjects(workload)
+            .iter()
+            .any(|s| parties.iter().any(|party| needs.contains(&(s, direction, party))))
+    };
+    at(source, Direction::Egress, destination) || at(destination, Direction::Ingress, source)
 }
 
 fn subjects(workload: &WorkloadRef) -> [Subject; 2] {

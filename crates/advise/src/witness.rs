@@ -9,11 +9,13 @@ use ringfence_model::identity::PodRef;
 use ringfence_model::object::{Phase, Pod};
 use ringfence_model::review::Review;
 use ringfence_model::{
-    Cidr, EdgeKey, IpBlock, Name, Nature, NetworkPolicy, Origin, Peer, Port, Protocol, WorkloadRef,
+    Cidr, Direction, EdgeKey, IpBlock, Name, Nature, NetworkPolicy, Origin, Peer, Port, Protocol,
+    WorkloadRef,
 };
 use ringfence_policy::{Connection, End, PodClass, PodIx, PolicySet, Profile};
 
 use crate::need::{Party, Subject};
+use crate::selection::Selection;
 
 /// Addresses that stand for anywhere outside (RFC 5737 and RFC 3849, reserved for documentation).
 const ANYWHERE: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
@@ -100,12 +102,14 @@ impl<'a> World<'a> {
         self.by_workload.get(workload).map_or(&[], Vec::as_slice)
     }
 
-    /// The ends that stand for a peer of an edge.
-    pub(crate) fn peer(&self, peer: &Peer) -> Vec<End> {
+    /// The ends that stand for a peer of an edge: its source as seen by an ingress rule, or its destination as seen
+    /// by an egress rule.
+    fn peer(&self, peer: &Peer, seen_by: Direction) -> Vec<End> {
         match peer {
             Peer::Workload(workload) => pod_ends(self.pods(workload)),
             Peer::Node(node) => {
-                self.inventory.node_addresses(node).iter().map(|ip| End::Address(*ip)).collect()
+                let selection = Selection::new(self.inventory, &self.review.labels);
+                selection.node(node, seen_by).map(End::Address).collect()
             }
             Peer::Address(ip, _) => vec![End::Address(*ip)],
             Peer::Alias(name) => {
@@ -163,12 +167,12 @@ impl<'a> World<'a> {
         protocol: Protocol,
         port: Port,
     ) -> Vec<Connection> {
-        let sources = self.peer(&key.source);
+        let sources = self.peer(&key.source, Direction::Ingress);
         let destinations = match (&key.nature, &key.source, &key.destination) {
             (Nature::OwnNode, Peer::Node(node), Peer::Workload(workload)) => {
                 self.on_node(workload, node)
             }
-            (_, _, destination) => self.peer(destination),
+            (_, _, destination) => self.peer(destination, Direction::Egress),
         };
         pairs(&sources, &destinations, &[(protocol, port)])
     }

@@ -1,0 +1,202 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use ringfence_model::{Name, Timestamp, WorkloadKind};
+use ringfence_policy::Profile;
+
+/// Least-privilege NetworkPolicies from observed traffic, proven before they are applied.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write NetworkPolicies for what was observed, with the proof that they are right
+    ///
+    /// Exit code 1: the proof failed, and the certificate holds a counter-example.
+    Generate(GenerateArgs),
+    /// Show who talks to whom: the ingress and egress tables
+    Edges(EdgesArgs),
+    /// Judge the observed flows against policies: those of the cluster, or a candidate
+    ///
+    /// Exit code 1: a needed flow would be cut.
+    Check(CheckArgs),
+    /// Say which rules decide one connection
+    ///
+    /// Exit code 1: the connection is denied.
+    Explain(ExplainArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// Directory to write them to
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+}
+
+/// Which network plugin the cluster has.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProfileArgs {
+    /// What the network plugin does where the NetworkPolicy specification leaves it open
+    #[arg(long, value_name = "NAME", default_value = "common", value_parser = profile)]
+    pub(crate) profile: (&'static str, Profile),
+}
+
+/// Where the traffic is recorded, and what people decided about it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrafficArgs {
+    /// Kubernetes objects: files or directories of YAML or JSON, or - for stdin (kubectl get -A -o yaml, or manifests)
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) cluster: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Flow logs, plain, gzip or zstd, or - for stdin: Hubble JSON lines or Ringfence's own
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) flows: Vec<PathBuf>,
+    /// The review file: what people decided
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) review: Option<PathBuf>,
+    /// Only this namespace; without it, all but those of Kubernetes itself
+    #[arg(short, long)]
+    pub(crate) namespace: Option<Name>,
+    /// Only flows from this time on (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Timestamp>,
+    /// Only flows before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// How to print an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For machines.
+    Json,
+    /// For machines and people.
+    Yaml,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GenerateArgs {
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+    /// Only this workload, such as Deployment/web
+    #[arg(long, value_name = "KIND/NAME")]
+    pub(crate) workload: Option<WorkloadPattern>,
+    /// Directory for the policies and certificate.json, or - to print the policies
+    #[arg(short, long, value_name = "DIR|-", default_value = "-", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+    /// File for the certificate, beside or instead of the one in the output directory
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EdgesArgs {
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+    /// Only entities of this kind: Deployment, StatefulSet, DaemonSet, CronJob, Job, ... or Service
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only this entity, such as Deployment/web or Service/web
+    #[arg(long, value_name = "KIND/NAME", conflicts_with = "kind")]
+    pub(crate) workload: Option<WorkloadPattern>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+    /// Only this workload, such as Deployment/web
+    #[arg(long, value_name = "KIND/NAME")]
+    pub(crate) workload: Option<WorkloadPattern>,
+    /// Candidate policies: files or directories. They join those of the cluster, in place of those of the same name
+    #[arg(long, num_args = 1.., value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) policies: Vec<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    // One path an option here, unlike elsewhere: the ends and the port come after.
+    /// Kubernetes objects: a file or directory of YAML or JSON, or - for stdin; may be repeated
+    #[arg(long, required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) cluster: Vec<PathBuf>,
+    /// Candidate policies: a file or directory; may be repeated. They join those of the cluster, in place of those
+    /// of the same name
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Who connects: NAMESPACE/KIND/NAME, NAMESPACE/POD or an address
+    pub(crate) source: String,
+    /// To whom: NAMESPACE/KIND/NAME, NAMESPACE/POD or an address
+    pub(crate) destination: String,
+    /// Port at the destination, after Service translation: 8080 or UDP/53
+    pub(crate) port: String,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `KIND/NAME` as given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkloadPattern {
+    pub(crate) kind: String,
+    pub(crate) name: Name,
+}
+
+impl std::str::FromStr for WorkloadPattern {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let (kind, name) = s.split_once('/').ok_or("expected KIND/NAME, such as Deployment/web")?;
+        let name = name.parse().map_err(|e| format!("{e}"))?;
+        Ok(Self { kind: kind_name(kind), name })
+    }
+}
+
+/// A kind as Kubernetes spells it, from any of kubectl's spellings.
+pub(crate) fn kind_name(kind: &str) -> String {
+    match kind.to_ascii_lowercase().as_str() {
+        "deployment" | "deployments" | "deploy" => "Deployment",
+        "daemonset" | "daemonsets" | "ds" => "DaemonSet",
+        "statefulset" | "statefulsets" | "sts" => "StatefulSet",
+        "cronjob" | "cronjobs" | "cj" => "CronJob",
+        "job" | "jobs" => "Job",
+        "replicaset" | "replicasets" | "rs" => "ReplicaSet",
+        "pod" | "pods" | "po" => "Pod",
+        "service" | "services" | "svc" => "Service",
+        _ => kind,
+    }
+    .to_owned()
+}
+
+impl WorkloadPattern {
+    pub(crate) fn workload_kind(&self) -> WorkloadKind {
+        WorkloadKind::from(self.kind.as_str())
+    }
+}
+
+fn profile(name: &str) -> Result<(&'static str, Profile), String> {
+    let known = Profile::BUILT_IN;
+    known
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .ok_or_else(|| format!("the profiles are {}", known.map(|(name, _)| name).join(", ")))
+}

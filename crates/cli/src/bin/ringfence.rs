@@ -1,0 +1,7 @@
+//! The `ringfence` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringfence_cli::run(std::env::args_os())
+}

@@ -1,0 +1,162 @@
+//! `ringfence generate`.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ringfence_advise::{Case, Certificate, Draft, plan, prove};
+use ringfence_kube::manifest::{self, Notes};
+use ringfence_kube::read::Reader;
+use ringfence_model::NetworkPolicy;
+
+use crate::Outcome;
+use crate::args::GenerateArgs;
+use crate::input::{scope, traffic};
+use crate::output::{json, print_text, refuse_errors, report};
+use crate::summary::summary;
+
+/// Writes the policies of the scope and their certificate.
+pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
+    let traffic = traffic(&args.traffic)?;
+    let scope = scope(&traffic.inventory, &args.traffic, args.workload.as_ref())?;
+    let case = Case {
+        inventory: &traffic.inventory,
+        edges: &traffic.edges,
+        review: &traffic.review,
+        scope: &scope,
+    };
+    let mut plan = plan(case);
+    report(&plan.diagnostics);
+    plan.diagnostics.extend(traffic.diagnostics.iter().cloned());
+
+    let files: Vec<PolicyFile> = plan.drafts.iter().map(PolicyFile::of).collect();
+    let written = read_back(&files)?;
+    let certificate =
+        prove(case, &plan, &written, &args.traffic.profile.profile.1, traffic.observed);
+
+    if args.output == Path::new("-") {
+        print_text(&files.iter().map(|file| format!("---\n{}", file.text)).collect::<String>())?;
+    } else {
+        write_directory(&args.output, &files, &certificate)?;
+    }
+    if let Some(path) = &args.certificate {
+        write_file(path, &json(&certificate)?)?;
+    }
+    eprint!("{}", summary(&certificate));
+    if args.output != Path::new("-") {
+        let output = args.output.display();
+        eprintln!("written to {output}: {POLICIES}/ and certificate.json");
+        if certificate.is_proven() {
+            eprintln!("apply with: kubectl apply -R -f {output}/{POLICIES}");
+        }
+    }
+    Ok(if certificate.is_proven() { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// The label by which a later run knows its own files.
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "ringfence");
+
+struct PolicyFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl PolicyFile {
+    fn of(draft: &Draft) -> Self {
+        let policy = &draft.policy;
+        let notes = Notes {
+            header: draft.header.clone(),
+            labels: [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into(),
+            ingress: draft.ingress_comments.clone(),
+            egress: draft.egress_comments.clone(),
+            ..Notes::default()
+        };
+        Self {
+            path: Path::new(policy.namespace.as_str()).join(format!("{}.yaml", policy.name)),
+            text: manifest::policy(policy, &notes),
+        }
+    }
+}
+
+/// The policies as anybody will read them.
+fn read_back(files: &[PolicyFile]) -> anyhow::Result<Vec<NetworkPolicy>> {
+    let mut reader = Reader::new();
+    for file in files {
+        reader.bytes(&file.path.display().to_string(), file.text.as_bytes());
+    }
+    let input = reader.finish();
+    report(&input.diagnostics);
+    refuse_errors(&input.diagnostics)?;
+    Ok(input.objects.policies)
+}
+
+/// Where the policies stand in the output directory, apart from the certificate, so that the folder can be applied.
+const POLICIES: &str = "policies";
+
+/// Writes the policies and the certificate. The certificate comes last: where it stands, the set is whole.
+fn write_directory(
+    directory: &Path,
+    files: &[PolicyFile],
+    certificate: &Certificate,
+) -> anyhow::Result<()> {
+    let certificate_file = directory.join("certificate.json");
+    match std::fs::remove_file(&certificate_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error)
+                .with_context(|| format!("cannot write {}", certificate_file.display()));
+        }
+        _ => {}
+    }
+    let policies = directory.join(POLICIES);
+    for file in files {
+        write_file(&policies.join(&file.path), &file.text)?;
+    }
+    remove_stale(&policies, files)?;
+    write_file(&certificate_file, &json(certificate)?)
+}
+
+/// Removes what an earlier run wrote and this one did not: applied with the rest, it would open what nobody wants
+/// any more. Files of others are left alone.
+fn remove_stale(policies: &Path, files: &[PolicyFile]) -> anyhow::Result<()> {
+    let known: HashSet<PathBuf> = files.iter().map(|file| policies.join(&file.path)).collect();
+    let mark = format!("{}: {}", MANAGED_BY.0, MANAGED_BY.1);
+    let remove = || -> std::io::Result<()> {
+        for namespace in policies.read_dir()? {
+            let namespace = namespace?.path();
+            if !namespace.is_dir() {
+                continue;
+            }
+            for file in namespace.read_dir()? {
+                let file = file?.path();
+                let ours = |text: String| text.lines().any(|line| line.trim() == mark);
+                if !known.contains(&file)
+                    && file.is_file()
+                    && std::fs::read_to_string(&file).is_ok_and(ours)
+                {
+                    std::fs::remove_file(&file)?;
+                    eprintln!("removed {}, which an earlier run wrote", file.display());
+                }
+            }
+        }
+        Ok(())
+    };
+    if files.is_empty() && !policies.exists() {
+        return Ok(());
+    }
+    remove().with_context(|| format!("cannot look for old policies in {}", policies.display()))
+}
+
+/// Writes a file whole or not at all.
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        std::fs::write(&new, text)?;
+        std::fs::rename(&new, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,207 @@
+//! Reading what a command works on.
+
+use std::path::{Path, PathBuf};
+
+use ringfence_advise::{Scope, alias};
+use ringfence_flows::{Aggregator, Ledger, Options, ReadError, ReadOptions, Skip};
+use ringfence_inventory::Inventory;
+use ringfence_kube::read::{Input, Reader};
+use ringfence_model::review::{ClusterCidrs, Review};
+use ringfence_model::{Diagnostic, Edge, NetworkPolicy, Span, Timestamp};
+
+use crate::args::{TrafficArgs, WorkloadPattern};
+use crate::output::{refuse_errors, report};
+use crate::progress;
+
+/// A cluster, the traffic in it, and what people decided about it.
+pub(crate) struct Traffic {
+    pub(crate) inventory: Inventory,
+    pub(crate) review: Review,
+    /// With aliases applied, sorted.
+    pub(crate) edges: Vec<Edge>,
+    /// First and last observation.
+    pub(crate) observed: Option<(Timestamp, Timestamp)>,
+    /// What to tell about the input, none of it an error.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads everything. Errors in it are printed, and end the command: a result from half of the input could not be
+/// trusted.
+pub(crate) fn traffic(args: &TrafficArgs) -> anyhow::Result<Traffic> {
+    let review = match &args.review {
+        Some(path) => ringfence_kube::review::path(path).map_err(|faults| {
+            report(&faults);
+            anyhow::anyhow!(
+                "the review {} has faults, listed above; nothing was written",
+                path.display()
+            )
+        })?,
+        None => Review::default(),
+    };
+    let (inventory, mut diagnostics) = objects(&args.cluster, &review.cluster);
+    report(&diagnostics);
+    refuse_errors(&diagnostics)?;
+    if let Some(namespace) = &args.namespace
+        && inventory.namespace(namespace.as_str()).is_none()
+    {
+        let known =
+            inventory.namespaces().iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+        anyhow::bail!("there is no namespace {namespace} in the cluster input, which has: {known}");
+    }
+    let window = Span {
+        from: args.since.unwrap_or(Timestamp::MIN),
+        until: args.until.unwrap_or(Timestamp::MAX),
+    };
+    let mut aggregator = Aggregator::new(&inventory, Options { window, ..Options::default() });
+    flows(&args.flows, &mut aggregator)?;
+    let observations = aggregator.finish();
+    report(&observations.diagnostics);
+    diagnostics.extend(observations.diagnostics);
+    eprintln!("{}", ledger_line(&observations.ledger));
+    refuse_errors(&diagnostics)?;
+    Ok(Traffic {
+        edges: alias::apply(observations.edges, &review.aliases),
+        observed: observations.window.map(|span| (span.from, span.until)),
+        inventory,
+        review,
+        diagnostics,
+    })
+}
+
+/// Reads the cluster alone.
+pub(crate) fn cluster(paths: &[PathBuf]) -> anyhow::Result<Inventory> {
+    let (inventory, diagnostics) = objects(paths, &ClusterCidrs::default());
+    report(&diagnostics);
+    refuse_errors(&diagnostics)?;
+    Ok(inventory)
+}
+
+fn objects(paths: &[PathBuf], cidrs: &ClusterCidrs) -> (Inventory, Vec<Diagnostic>) {
+    let Input { objects, ignored, mut diagnostics } = read_paths(paths);
+    if !ignored.is_empty() {
+        let kinds = ignored
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        diagnostics
+            .push(Diagnostic::note("kinds-ignored", format!("not needed and left out: {kinds}")));
+    }
+    let (inventory, found) = Inventory::build(objects, cidrs);
+    diagnostics.extend(found);
+    (inventory, diagnostics)
+}
+
+fn read_paths(paths: &[PathBuf]) -> Input {
+    let mut reader = Reader::new();
+    for path in paths {
+        reader.path(path);
+    }
+    reader.finish()
+}
+
+/// Candidate policies, put in place of those of the cluster with the same name.
+pub(crate) fn policies(
+    inventory: &Inventory,
+    candidates: &[PathBuf],
+) -> anyhow::Result<Vec<NetworkPolicy>> {
+    let mut policies = inventory.policies().to_vec();
+    if !candidates.is_empty() {
+        let Input { objects, diagnostics, .. } = read_paths(candidates);
+        report(&diagnostics);
+        refuse_errors(&diagnostics)?;
+        anyhow::ensure!(
+            !objects.policies.is_empty(),
+            "there is no NetworkPolicy in the candidate policies"
+        );
+        policies.retain(|p| {
+            !objects.policies.iter().any(|c| c.namespace == p.namespace && c.name == p.name)
+        });
+        policies.extend(objects.policies);
+    }
+    Ok(policies)
+}
+
+fn flows(files: &[PathBuf], aggregator: &mut Aggregator<'_, Inventory>) -> anyhow::Result<()> {
+    let bar = progress::bar(files);
+    let mut done = 0;
+    for file in files {
+        let mut read = 0;
+        let progress = |bytes: u64| {
+            read = bytes;
+            bar.set_position(done + bytes);
+        };
+        let result = if file == Path::new("-") {
+            ringfence_flows::read_flows(
+                std::io::stdin().lock(),
+                "<stdin>",
+                ReadOptions::default(),
+                aggregator,
+                progress,
+            )
+        } else {
+            ringfence_flows::read_file(file, ReadOptions::default(), aggregator, progress)
+        };
+        result.map_err(hinted)?;
+        done += read;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn hinted(error: ReadError) -> anyhow::Error {
+    let hint = match &error {
+        ReadError::Open { .. } => "give the path of a flow log, or - for stdin",
+        ReadError::Truncated { .. } => {
+            "copy or compress the log again, or cut it after the last whole line"
+        }
+        ReadError::Read { .. } => "check the file with gzip -t or zstd -t",
+        ReadError::Format { .. } => {
+            "record flows with hubble observe -o jsonpb, or write the format of \
+             docs/schemas/flow.v1.json"
+        }
+    };
+    anyhow::anyhow!("{error}\n  hint: {hint}")
+}
+
+fn ledger_line(ledger: &Ledger) -> String {
+    let skipped: u64 = Skip::ALL.into_iter().map(|reason| ledger.skipped(reason)).sum();
+    format!(
+        "flows: {} lines: {} used, {} repeated, {} replies, {} service translations, {} no connections, {} outside the \
+         time window, {} loss reports ({} events lost), {} malformed, {} too long",
+        ledger.lines(),
+        ledger.used,
+        ledger.repeated,
+        ledger.replies,
+        ledger.translations,
+        skipped,
+        ledger.outside_window,
+        ledger.loss_reports,
+        ledger.lost_events,
+        ledger.malformed,
+        ledger.oversized,
+    )
+}
+
+/// The workloads that the options mean; fails when they mean none.
+pub(crate) fn scope(
+    inventory: &Inventory,
+    args: &TrafficArgs,
+    workload: Option<&WorkloadPattern>,
+) -> anyhow::Result<Scope> {
+    let scope = Scope {
+        namespace: args.namespace.clone(),
+        kind: workload.map(WorkloadPattern::workload_kind),
+        name: workload.map(|pattern| pattern.name.clone()),
+    };
+    if scope.workloads(inventory).next().is_none() {
+        let everywhere = Scope { namespace: scope.namespace.clone(), ..Scope::default() };
+        let known: Vec<String> =
+            everywhere.workloads(inventory).map(|w| w.reference.to_string()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        anyhow::bail!(
+            "there is no workload in scope ({scope})\n  hint: the workloads are: {known}"
+        );
+    }
+    Ok(scope)
+}

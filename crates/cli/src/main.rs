@@ -1,3 +1,0 @@
-//! The `ringfence` command.
-
-fn main() {}

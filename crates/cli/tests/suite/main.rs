@@ -1,0 +1,8 @@
+//! The command as its users run it: stdout, stderr, exit codes and files.
+
+mod bad_input;
+mod boutique;
+mod harness;
+mod scenarios;
+mod shop;
+mod usage;
