@@ -12,14 +12,14 @@ use divan::counter::{BytesCount, ItemsCount};
 use generator::{Format, Generator, Shape};
 use ringfence_flows::{Aggregator, Options, ReadOptions, read_flows};
 
-const LINES: u64 = 200_000;
+const LINES: u64 = 500_000;
 
 fn main() {
     println!("{:?}, {LINES} lines", Shape::LARGE);
     divan::main();
 }
 
-#[divan::bench(args = [Format::Hubble, Format::Record], sample_count = 10, sample_size = 1)]
+#[divan::bench(args = [Format::Hubble, Format::Record], sample_count = 8, sample_size = 1)]
 fn read_resolve_aggregate(bencher: Bencher<'_, '_>, format: Format) {
     let mut generator = Generator::new(Shape::LARGE, format, LINES);
     let resolver = generator.resolver();

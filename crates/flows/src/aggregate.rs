@@ -9,7 +9,7 @@ use ringfence_model::flow::{
 use ringfence_model::resolve::Resolver;
 use ringfence_model::{Diagnostic, Edge, L4, Origin, Port, Protocol, Span, Timestamp};
 
-use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair, ip_number};
+use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair};
 use crate::ends::hash_of;
 use crate::fault::Fault;
 use crate::generations::{Generations, Touched};
@@ -251,8 +251,8 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             Transport::IcmpV6(kind) => return self.icmp(flow, packet, L4::IcmpV6, kind),
         };
         let pair = |client: &End, client_port, server: &End, server_port| SocketPair {
-            client: ClientSocket { ip: ip_number(client.ip), port: Some(client_port), protocol },
-            server: ip_number(server.ip),
+            client: ClientSocket { ip: Ip::from(client.ip), port: Some(client_port), protocol },
+            server: Ip::from(server.ip),
             server_port,
         };
         let sent = pair(&flow.source, source_port, &flow.destination, destination_port);
@@ -381,7 +381,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             IcmpKind::EchoReply => return Use::Reply,
             IcmpKind::Other => return Use::Skip(Skip::IcmpMessage),
         }
-        let key = (ip_number(flow.source.ip), ip_number(flow.destination.ip), l4);
+        let key = (Ip::from(flow.source.ip), Ip::from(flow.destination.ip), l4);
         if !self.first_time(&(key, packet.point, flow.start)) {
             return Use::Repeated;
         }
@@ -403,7 +403,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
     fn socket(&mut self, flow: &Flow, socket: &Socket) -> Use {
         let &Socket { cookie, protocol, port, stage } = socket;
         let key = (hash_of(&flow.observer), cookie);
-        let ip = ip_number(flow.destination.ip);
+        let ip = Ip::from(flow.destination.ip);
         let called = Called {
             end: self.resolution.end(&flow.destination, flow.start).id,
             port,
@@ -449,15 +449,15 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
     fn count(&mut self, flow: &Flow, counted: &Connections) -> Use {
         let &Connections { protocol, client_port, port, dialled, side, .. } = counted;
         let pair = SocketPair {
-            client: ClientSocket { ip: ip_number(flow.source.ip), port: client_port, protocol },
-            server: ip_number(flow.destination.ip),
+            client: ClientSocket { ip: Ip::from(flow.source.ip), port: client_port, protocol },
+            server: Ip::from(flow.destination.ip),
             server_port: port,
         };
         if !self.first_time(&(pair, dialled, side, &flow.observer, flow.start, flow.end)) {
             return Use::Repeated;
         }
-        let service = dialled
-            .and_then(|(ip, port)| self.resolution.service_at(ip_number(ip), port, protocol));
+        let service =
+            dialled.and_then(|(ip, port)| self.resolution.service_at(Ip::from(ip), port, protocol));
         let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
         let tally = match self.tallies.touch(pair) {
             Some(Touched { value: tally, .. }) => {
@@ -470,7 +470,13 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
                 self.tallies.insert(pair, Tally::new(sight, untranslated))
             }
         };
-        tally.add(counted, service);
+        tally.add(counted);
+        if let Some(service) = service
+            && tally.service != Some(service)
+        {
+            tally.service = Some(service);
+            self.sums.add_service(pair_edge(pair, &tally.sight, &self.resolution), service);
+        }
         Use::Used
     }
 
@@ -604,8 +610,8 @@ fn retire_tally(
     }
     let edge = pair_edge(pair, &tally.sight, resolution);
     sums.add(edge, &evidence);
-    for service in &tally.services {
-        sums.add_service(edge, *service);
+    if let Some(service) = tally.service {
+        sums.add_service(edge, service);
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection and what was seen of it.
 
-use std::net::IpAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ringfence_model::flow::{End, Sense, TcpFlags, Verdict};
 use ringfence_model::resolve::Resolver;
@@ -8,14 +9,30 @@ use ringfence_model::{Evidence, Port, Protocol, Timestamp};
 
 use crate::resolution::{EndId, Resolution, strength};
 
-/// An address as a number; IPv4 as the IPv4-mapped IPv6 address, which is the same address (RFC 4291 section 2.5.5.2).
-pub(crate) type Ip = u128;
+/// An address in 16 bytes; IPv4 as the IPv4-mapped IPv6 address, which is the same address (RFC 4291 section
+/// 2.5.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ip([u8; 16]);
 
-/// The number of an address.
-pub(crate) fn ip_number(ip: IpAddr) -> Ip {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
+impl From<IpAddr> for Ip {
+    fn from(ip: IpAddr) -> Self {
+        Self(match ip {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        })
+    }
+}
+
+impl From<Ip> for IpAddr {
+    fn from(ip: Ip) -> Self {
+        Self::V6(Ipv6Addr::from(ip.0)).to_canonical()
+    }
+}
+
+/// As one number, which is faster than as bytes.
+impl Hash for Ip {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.0));
     }
 }
 

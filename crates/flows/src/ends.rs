@@ -13,31 +13,61 @@ const CAPACITY: usize = 1 << 16;
 
 /// Remembers what a text means, because observers describe the same pods over and over.
 pub(crate) struct Descriptions<T> {
-    known: Generations<u64, (Box<[u8]>, T)>,
+    by_text: Generations<u64, Known<T>>,
+    /// The latest two texts about each address. Nearly always the next text is one of them, and then comparing
+    /// finds its end and its meaning sooner than parsing does.
+    by_address: Generations<u64, [Option<Known<T>>; 2]>,
+}
+
+#[derive(Clone)]
+struct Known<T> {
+    text: Arc<[u8]>,
+    meaning: T,
 }
 
 impl<T: Clone> Descriptions<T> {
     pub(crate) fn new() -> Self {
-        Self { known: Generations::new(CAPACITY) }
+        Self { by_text: Generations::new(CAPACITY), by_address: Generations::new(CAPACITY) }
     }
 
-    /// The meaning of the text, from memory or from `parse`.
+    /// The length and meaning of the description of an address at the beginning of `rest`, if it is one of the
+    /// latest. A description is a JSON object, so that another one cannot begin like it.
+    pub(crate) fn recognise(&mut self, address: &[u8], rest: &[u8]) -> Option<(usize, T)> {
+        let known = self.by_address.touch(hash_of(&address))?.value;
+        known
+            .iter()
+            .flatten()
+            .find(|known| rest.starts_with(&known.text))
+            .map(|known| (known.text.len(), known.meaning.clone()))
+    }
+
+    /// The meaning of the text about an address, from memory or from `parse`.
     pub(crate) fn get(
         &mut self,
+        address: &[u8],
         text: &[u8],
         parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let hash = hash_of(&text);
-        if self.known.is_full() {
-            self.known.age().for_each(drop);
+        if self.by_text.is_full() {
+            self.by_text.age().for_each(drop);
         }
-        if let Some(Touched { value: (known, meaning), .. }) = self.known.touch(hash)
-            && **known == *text
-        {
-            return Ok(meaning.clone());
+        if self.by_address.is_full() {
+            self.by_address.age().for_each(drop);
         }
-        let meaning = parse(text)?;
-        self.known.insert(hash, (text.into(), meaning.clone()));
+        let known = match self.by_text.touch(hash) {
+            Some(Touched { value: known, .. }) if *known.text == *text => known.clone(),
+            _ => {
+                let known = Known { text: text.into(), meaning: parse(text)? };
+                self.by_text.insert(hash, known).clone()
+            }
+        };
+        let meaning = known.meaning.clone();
+        let address = hash_of(&address);
+        match self.by_address.touch(address) {
+            Some(Touched { value: [first, second], .. }) => *second = first.replace(known),
+            None => drop(self.by_address.insert(address, [Some(known), None])),
+        }
         Ok(meaning)
     }
 }
@@ -69,7 +99,12 @@ impl Nodes {
     /// The node with this name; `None` for the empty name. Cilium may put the cluster's name in front
     /// (`cluster/node`).
     pub(crate) fn get(&mut self, text: &[u8]) -> Result<Option<Node>, Fault> {
-        self.0.get(text, |text| {
+        if let Some((length, node)) = self.0.recognise(text, text)
+            && length == text.len()
+        {
+            return Ok(node);
+        }
+        self.0.get(text, text, |text| {
             if text.is_empty() {
                 return Ok(None);
             }

@@ -3,14 +3,16 @@
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 
 /// A map of bounded size: what was touched lately is in the young half. When that is full, the old half is given
 /// up and the young one grows old. So an entry survives at least as many touches of others as a half holds.
+///
+/// The entries lie in the order of their coming, so that the map grows without touching what it has.
 pub(crate) struct Generations<K, V> {
-    young: HashMap<K, V, FixedState>,
-    old: HashMap<K, V, FixedState>,
+    young: IndexMap<K, V, FixedState>,
+    old: IndexMap<K, V, FixedState>,
     half: usize,
 }
 
@@ -24,7 +26,7 @@ pub(crate) struct Touched<'a, V> {
 impl<K: Eq + Hash, V> Generations<K, V> {
     /// Room for about `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
-        let empty = || HashMap::with_hasher(FixedState::default());
+        let empty = || IndexMap::with_hasher(FixedState::default());
         Self { young: empty(), old: empty(), half: (capacity / 2).max(1) }
     }
 
@@ -33,7 +35,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         match self.young.entry(key) {
             Entry::Occupied(entry) => Some(Touched { value: entry.into_mut(), renewed: false }),
             Entry::Vacant(entry) => {
-                let value = self.old.remove(entry.key())?;
+                let value = self.old.swap_remove(entry.key())?;
                 Some(Touched { value: entry.insert(value), renewed: true })
             }
         }
@@ -46,12 +48,12 @@ impl<K: Eq + Hash, V> Generations<K, V> {
 
     /// Puts in an entry that is not there.
     pub(crate) fn insert(&mut self, key: K, value: V) -> &mut V {
-        self.young.entry(key).insert(value).into_mut()
+        self.young.entry(key).insert_entry(value).into_mut()
     }
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.young.remove(key).or_else(|| self.old.remove(key))
+        self.young.swap_remove(key).or_else(|| self.old.swap_remove(key))
     }
 
     /// Whether nothing is kept.
@@ -67,11 +69,11 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     /// Gives up the old half. What was young is old now.
     pub(crate) fn age(&mut self) -> impl Iterator<Item = (K, V)> {
         std::mem::swap(&mut self.young, &mut self.old);
-        self.young.drain()
+        self.young.drain(..)
     }
 
     /// Gives up everything.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (K, V)> {
-        self.old.drain().chain(self.young.drain())
+        self.old.drain(..).chain(self.young.drain(..))
     }
 }

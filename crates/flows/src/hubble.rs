@@ -28,11 +28,9 @@ struct Raw<'a> {
     node: Option<&'a [u8]>,
     verdict: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
-    source_ip: Option<&'a [u8]>,
-    destination_ip: Option<&'a [u8]>,
+    source: RawEnd<'a>,
+    destination: RawEnd<'a>,
     transport: Option<RawTransport<'a>>,
-    source: Option<&'a [u8]>,
-    destination: Option<&'a [u8]>,
     is_reply: Option<&'a [u8]>,
     reply: Option<&'a [u8]>,
     event_type: Option<u8>,
@@ -41,6 +39,15 @@ struct Raw<'a> {
     cookie: Option<&'a [u8]>,
     lost: Option<&'a [u8]>,
     other: bool,
+}
+
+/// One end.
+#[derive(Default)]
+struct RawEnd<'a> {
+    ip: Option<&'a [u8]>,
+    text: Option<&'a [u8]>,
+    /// What the text says, when it was recognised.
+    description: Option<Description>,
 }
 
 /// The one member of `l4`.
@@ -92,7 +99,7 @@ impl Hubble {
     pub(crate) fn decode(&mut self, line: &[u8]) -> Result<Item, Fault> {
         let mut raw = Raw::default();
         let mut cursor = Cursor::new(line);
-        cursor.object(|key, at| raw.member(key, at))?;
+        cursor.object(|key, at| raw.member(key, at, &mut self.ends))?;
         cursor.finish()?;
         if let Some(lost) = raw.lost {
             return lost_events(lost).map(Item::Lost);
@@ -100,10 +107,10 @@ impl Hubble {
         if !raw.flow {
             return if raw.other { Ok(Item::Skip(Skip::OtherEvent)) } else { Err(Fault::Unknown) };
         }
-        self.flow(&raw)
+        self.flow(raw)
     }
 
-    fn flow(&mut self, raw: &Raw<'_>) -> Result<Item, Fault> {
+    fn flow(&mut self, raw: Raw<'_>) -> Result<Item, Fault> {
         let time = raw.time.ok_or(Fault::Missing("time"))?;
         let time = moment::parse(time).ok_or_else(|| Fault::value("time", time))?;
         let verdict = raw.verdict.unwrap_or_default();
@@ -112,9 +119,9 @@ impl Hubble {
             Some(b"L3_L4" | b"UNKNOWN_TYPE") | None => false,
             Some(_) => return Ok(Item::Skip(Skip::OtherEvent)),
         };
-        let (Some(source_ip), Some(destination_ip)) = (raw.source_ip, raw.destination_ip) else {
+        if raw.source.ip.is_none() || raw.destination.ip.is_none() {
             return Ok(Item::Skip(Skip::NoAddress));
-        };
+        }
         let Some(transport) = &raw.transport else {
             return Ok(Item::Skip(Skip::OtherProtocol));
         };
@@ -144,10 +151,12 @@ impl Hubble {
             Seen::Packet(Packet { transport, verdict, sense: raw.sense()?, point: raw.point() })
         };
         let node = self.nodes.get(raw.node.unwrap_or_default())?;
-        let mut end = |field, ip, text: Option<&[u8]>| -> Result<End, Fault> {
-            let description = match text {
-                Some(text) => self.ends.get(text, |text| Description::parse(field, text))?,
-                None => Description::Nothing,
+        let mut end = |field, raw: RawEnd<'_>| -> Result<End, Fault> {
+            let ip = raw.ip.unwrap_or_default();
+            let description = match (raw.description, raw.text) {
+                (Some(description), _) => description,
+                (None, Some(text)) => self.ends.get(ip, text, |t| Description::parse(field, t))?,
+                (None, None) => Description::Nothing,
             };
             let hint = match description {
                 Description::Nothing => None,
@@ -156,8 +165,8 @@ impl Hubble {
             };
             Ok(End { ip: address(ip)?, hint })
         };
-        let source = end("source", source_ip, raw.source)?;
-        let destination = end("destination", destination_ip, raw.destination)?;
+        let source = end("source", raw.source)?;
+        let destination = end("destination", raw.destination)?;
         let observer = node.map(|node| node.name);
         Ok(Item::Flow(Flow { start: time, end: time, source, destination, observer, seen }))
     }
@@ -165,11 +174,16 @@ impl Hubble {
 
 impl<'a> Raw<'a> {
     /// Takes a member of the wrapper or of the flow.
-    fn member(&mut self, key: &'a [u8], at: &mut Cursor<'a>) -> Result<(), Fault> {
+    fn member(
+        &mut self,
+        key: &'a [u8],
+        at: &mut Cursor<'a>,
+        ends: &mut Descriptions<Description>,
+    ) -> Result<(), Fault> {
         match key {
             b"flow" if at.at_object()? => {
                 self.flow = true;
-                return at.object(|key, at| self.member(key, at));
+                return at.object(|key, at| self.member(key, at, ends));
             }
             b"time" => self.time = self.time.or(at.string()?),
             b"node_name" => self.node = self.node.or(at.string()?),
@@ -181,8 +195,8 @@ impl<'a> Raw<'a> {
             b"IP" if at.at_object()? => {
                 return at.object(|key, at| {
                     match key {
-                        b"source" => self.source_ip = at.string()?,
-                        b"destination" => self.destination_ip = at.string()?,
+                        b"source" => self.source.ip = at.string()?,
+                        b"destination" => self.destination.ip = at.string()?,
                         _ => drop(at.value()?),
                     }
                     Ok(())
@@ -194,8 +208,8 @@ impl<'a> Raw<'a> {
                     Ok(())
                 });
             }
-            b"source" => self.source = Some(at.value()?),
-            b"destination" => self.destination = Some(at.value()?),
+            b"source" => self.source.read(at, ends)?,
+            b"destination" => self.destination.read(at, ends)?,
             b"is_reply" => self.is_reply = Some(at.value()?),
             b"reply" => self.reply = Some(at.value()?),
             b"event_type" if at.at_object()? => {
@@ -257,6 +271,24 @@ impl<'a> Raw<'a> {
             (None, Some(event)) => event.min(30),
             (None, None) => 0,
         }
+    }
+}
+
+impl<'a> RawEnd<'a> {
+    fn read(
+        &mut self,
+        at: &mut Cursor<'a>,
+        ends: &mut Descriptions<Description>,
+    ) -> Result<(), Fault> {
+        if let Some(ip) = self.ip
+            && let Some((length, description)) = ends.recognise(ip, at.rest())
+        {
+            at.advance(length);
+            self.description = Some(description);
+        } else {
+            self.text = Some(at.value()?);
+        }
+        Ok(())
     }
 }
 

@@ -82,6 +82,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The text from here on.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        // White space at the end is no value; whoever asks for one next finds out.
+        let _ = self.peek();
+        &self.text[self.at..]
+    }
+
+    /// Passes over a value whose length is known.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.at = self.text.len().min(self.at + bytes);
+    }
+
     /// Whether the value here is an object.
     pub(crate) fn at_object(&mut self) -> Result<bool, JsonError> {
         Ok(self.peek()? == b'{')

@@ -203,6 +203,8 @@ struct RawEnd<'a> {
     ip: Option<&'a [u8]>,
     port: Option<&'a [u8]>,
     pod: Option<&'a [u8]>,
+    /// What `pod` says, when it was recognised.
+    hint: Option<Arc<Hint>>,
     node: Option<&'a [u8]>,
 }
 
@@ -236,12 +238,12 @@ impl Records {
     pub(crate) fn decode(&mut self, line: &[u8]) -> Result<Item, Fault> {
         let mut raw = Raw::default();
         let mut cursor = Cursor::new(line);
-        cursor.object(|key, at| raw.member(key, at))?;
+        cursor.object(|key, at| raw.member(key, at, &mut self.pods))?;
         cursor.finish()?;
-        self.flow(&raw).map(Item::Flow)
+        self.flow(raw).map(Item::Flow)
     }
 
-    fn flow(&mut self, raw: &Raw<'_>) -> Result<Flow, Fault> {
+    fn flow(&mut self, raw: Raw<'_>) -> Result<Flow, Fault> {
         let version = number("version", raw.version.ok_or(Fault::Missing("version"))?)?;
         if version != VERSION {
             return Err(Fault::Version(version));
@@ -277,8 +279,8 @@ impl Records {
             None => None,
         };
         let port = raw.destination.port("destination.port")?;
-        let source = self.end("source", "source.ip", &raw.source)?;
-        let destination = self.end("destination", "destination.ip", &raw.destination)?;
+        let source = self.end("source", "source.ip", raw.source)?;
+        let destination = self.end("destination", "destination.ip", raw.destination)?;
         let seen = Seen::Connections(Connections {
             protocol,
             client_port,
@@ -297,19 +299,29 @@ impl Records {
         &mut self,
         field: &'static str,
         ip: &'static str,
-        raw: &RawEnd<'_>,
+        raw: RawEnd<'_>,
     ) -> Result<End, Fault> {
-        let hint = match (raw.pod, raw.node) {
-            (Some(pod), _) => Some(self.pods.get(pod, |text| pod_hint(field, text))?),
-            (None, Some(node)) => self.nodes.get(node)?.map(|node| node.hint),
-            (None, None) => None,
+        let address = raw.ip.unwrap_or_default();
+        let ip = raw.ip(ip)?;
+        let hint = match (raw.hint, raw.pod, raw.node) {
+            (Some(hint), _, _) => Some(hint),
+            (None, Some(pod), _) => {
+                Some(self.pods.get(address, pod, |text| pod_hint(field, text))?)
+            }
+            (None, None, Some(node)) => self.nodes.get(node)?.map(|node| node.hint),
+            (None, None, None) => None,
         };
-        Ok(End { ip: raw.ip(ip)?, hint })
+        Ok(End { ip, hint })
     }
 }
 
 impl<'a> Raw<'a> {
-    fn member(&mut self, key: &'a [u8], at: &mut Cursor<'a>) -> Result<(), Fault> {
+    fn member(
+        &mut self,
+        key: &'a [u8],
+        at: &mut Cursor<'a>,
+        pods: &mut Descriptions<Arc<Hint>>,
+    ) -> Result<(), Fault> {
         match key {
             b"version" => self.version = Some(at.value()?),
             b"start" => self.start = at.string()?,
@@ -325,9 +337,9 @@ impl<'a> Raw<'a> {
                 });
             }
             b"protocol" => self.protocol = at.string()?,
-            b"source" => self.source = RawEnd::read(at)?,
-            b"destination" => self.destination = RawEnd::read(at)?,
-            b"dialled" if at.at_object()? => self.dialled = Some(RawEnd::read(at)?),
+            b"source" => self.source = RawEnd::read(at, pods)?,
+            b"destination" => self.destination = RawEnd::read(at, pods)?,
+            b"dialled" if at.at_object()? => self.dialled = Some(RawEnd::read(at, pods)?),
             b"connections" => {
                 let mut counts = Counts::default();
                 at.object(|key, at| {
@@ -360,13 +372,19 @@ impl<'a> Raw<'a> {
 }
 
 impl<'a> RawEnd<'a> {
-    fn read(at: &mut Cursor<'a>) -> Result<Self, Fault> {
+    fn read(at: &mut Cursor<'a>, pods: &mut Descriptions<Arc<Hint>>) -> Result<Self, Fault> {
         let mut raw = Self::default();
         at.object(|key, at| {
             match key {
                 b"ip" => raw.ip = at.string()?,
                 b"port" => raw.port = present(at.value()?),
-                b"pod" => raw.pod = present(at.value()?),
+                b"pod" => match raw.ip.and_then(|ip| pods.recognise(ip, at.rest())) {
+                    Some((length, hint)) => {
+                        at.advance(length);
+                        raw.hint = Some(hint);
+                    }
+                    None => raw.pod = present(at.value()?),
+                },
                 b"node" => raw.node = at.string()?,
                 _ => drop(at.value()?),
             }

@@ -1,7 +1,6 @@
 //! Who is who, asked of the resolver once and remembered.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -10,7 +9,7 @@ use ringfence_model::flow::End;
 use ringfence_model::resolve::{Hint, Resolver};
 use ringfence_model::{Name, Nature, Peer, Port, Protocol, ServicePortRef, Span, Timestamp};
 
-use crate::connection::{Ip, KnownEnd, ip_number};
+use crate::connection::{Ip, KnownEnd};
 use crate::generations::{Generations, Touched};
 
 /// How many answers of the resolver to remember.
@@ -74,7 +73,7 @@ impl<'a, R: Resolver> Resolution<'a, R> {
     pub(crate) fn end(&mut self, end: &End, at: Timestamp) -> KnownEnd {
         let End { ip, hint } = end;
         let strength = strength(hint.as_deref());
-        let key = (ip_number(*ip), hint.as_ref().map_or(0, |hint| Arc::as_ptr(hint).addr()));
+        let key = (Ip::from(*ip), hint.as_ref().map_or(0, |hint| Arc::as_ptr(hint).addr()));
         if self.known_ends.is_full() {
             self.known_ends.age().for_each(drop);
         }
@@ -106,8 +105,7 @@ impl<'a, R: Resolver> Resolution<'a, R> {
         if let Some(Touched { value: known, .. }) = self.known_services.touch(key) {
             return *known;
         }
-        let address = IpAddr::V6(Ipv6Addr::from_bits(ip)).to_canonical();
-        let target = self.resolver.service(address, protocol, port);
+        let target = self.resolver.service(ip.into(), protocol, port);
         let id = target.map(|target| {
             let key = (target.service, protocol);
             if let Some(id) = self.service_ids.get(&key) {

@@ -12,8 +12,8 @@ pub(crate) struct Tally {
     pub(crate) sight: Sight,
     /// The Service port at the server's own address: then the counts are of an untranslated view.
     pub(crate) untranslated: Option<ServiceId>,
-    /// The Service ports that were translated.
-    pub(crate) services: Vec<ServiceId>,
+    /// The Service port that was translated.
+    pub(crate) service: Option<ServiceId>,
     client: Counts,
     server: Counts,
 }
@@ -30,10 +30,10 @@ struct Counts {
 impl Tally {
     pub(crate) fn new(sight: Sight, untranslated: Option<ServiceId>) -> Self {
         let (client, server) = Default::default();
-        Self { sight, untranslated, services: Vec::new(), client, server }
+        Self { sight, untranslated, service: None, client, server }
     }
 
-    pub(crate) fn add(&mut self, counted: &Connections, service: Option<ServiceId>) {
+    pub(crate) fn add(&mut self, counted: &Connections) {
         let side = match counted.side {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
@@ -42,11 +42,6 @@ impl Tally {
         side.refused = side.refused.saturating_add(counted.refused);
         side.denied = side.denied.saturating_add(counted.denied);
         side.traffic |= counted.traffic;
-        if let Some(service) = service
-            && !self.services.contains(&service)
-        {
-            self.services.push(service);
-        }
     }
 
     /// The two sides merged, as the `record` module explains.

@@ -54,6 +54,8 @@ pub(crate) struct Generator {
     sent: usize,
     left: u64,
     pending: Vec<Event>,
+    /// Pods by node.
+    by_node: Vec<Vec<u32>>,
     /// Bytes given out.
     pub(crate) bytes: u64,
 }
@@ -73,12 +75,17 @@ enum Kind {
     Dialled,
     Request { at_server: bool, flags: &'static str },
     Reply { at_server: bool, flags: &'static str },
-    Record,
+    Record { at_server: bool },
 }
 
 impl Generator {
     pub(crate) fn new(shape: Shape, format: Format, lines: u64) -> Self {
-        let pods = (0..shape.workloads * shape.replicas).map(|n| Pod::new(n, &shape)).collect();
+        let pods: Vec<Pod> =
+            (0..shape.workloads * shape.replicas).map(|n| Pod::new(n, &shape)).collect();
+        let mut by_node = vec![Vec::new(); shape.nodes as usize];
+        for (n, pod) in (0..).zip(&pods) {
+            by_node[pod.node as usize].push(n);
+        }
         Self {
             shape,
             format,
@@ -89,6 +96,7 @@ impl Generator {
             sent: 0,
             left: lines,
             pending: Vec::new(),
+            by_node,
             bytes: 0,
         }
     }
@@ -123,18 +131,33 @@ impl Generator {
         u32::try_from((z ^ (z >> 31)) % u64::from(below)).unwrap()
     }
 
+    /// What one agent sends at a time: 50 records about the pods of its node.
+    fn report(&mut self) {
+        let node = self.next(self.shape.nodes) as usize;
+        for _ in 0..50 {
+            let pods = u32::try_from(self.by_node[node].len()).unwrap();
+            let at = self.next(pods) as usize;
+            let (own, other) = (self.by_node[node][at], self.next(self.shape.replicas));
+            let workload = own / self.shape.replicas;
+            let at_server = self.next(2) == 0;
+            // The peers of a workload come right after it, so that the callers come right before.
+            let (by, all) = (1 + self.next(self.shape.peers), self.shape.workloads);
+            let peer = if at_server { workload + all - by } else { workload + by } % all;
+            let other = peer * self.shape.replicas + other;
+            let (client, server) = if at_server { (other, own) } else { (own, other) };
+            let kind = Kind::Record { at_server };
+            self.pending.push(Event { client, server, client_port: 0, port: 8080, kind });
+        }
+    }
+
     /// The lines of one more connection, the last first.
     fn connect(&mut self) {
         let client = self.next(self.shape.workloads * self.shape.replicas);
         let workload = client / self.shape.replicas;
-        let peer = (workload * 7 + 1 + self.next(self.shape.peers)) % self.shape.workloads;
+        let peer = (workload + 1 + self.next(self.shape.peers)) % self.shape.workloads;
         let server = peer * self.shape.replicas + self.next(self.shape.replicas);
         let client_port = u16::try_from(32_768 + self.next(28_000)).unwrap();
         let event = |kind| Event { client, server, client_port, port: 8080, kind };
-        if self.format == Format::Record {
-            self.pending.push(event(Kind::Record));
-            return;
-        }
         let local = self.pods[client as usize].node == self.pods[server as usize].node;
         let mut packet = |kind: fn(bool, &'static str) -> Kind, flags| {
             self.pending.push(event(kind(true, flags)));
@@ -155,15 +178,17 @@ impl Generator {
 
     fn advance(&mut self) {
         if self.pending.is_empty() {
-            self.connect();
+            match self.format {
+                Format::Hubble => self.connect(),
+                Format::Record => self.report(),
+            }
         }
         let Some(event) = self.pending.pop() else { return };
         self.nanos += 1_234_567;
         self.line.clear();
-        if matches!(event.kind, Kind::Record) {
-            self.record(event)
-        } else {
-            self.hubble(event)
+        match event.kind {
+            Kind::Record { at_server } => self.record(event, at_server),
+            _ => self.hubble(event),
         }
         self.line.push('\n');
         self.left -= 1;
@@ -210,7 +235,7 @@ impl Generator {
                 flags,
                 r#""reply":true,"event_type":{"type":4,"sub_type":4},"traffic_direction":"INGRESS","trace_observation_point":"TO_OVERLAY","trace_reason":"REPLY","is_reply":true"#,
             ),
-            Kind::Reply { .. } | Kind::Record => (
+            Kind::Reply { .. } | Kind::Record { .. } => (
                 c.node,
                 (s.ip, port, s.remote.as_str()),
                 (c.ip, client_port, c.local.as_str()),
@@ -226,12 +251,12 @@ impl Generator {
         .unwrap();
     }
 
-    fn record(&mut self, event: Event) {
+    fn record(&mut self, event: Event, at_server: bool) {
         let (start, end) = (self.time(0), self.time(10_000_000_000));
-        let side = if self.next(2) == 0 { "client" } else { "server" };
+        let side = if at_server { "server" } else { "client" };
         let (opened, bytes) = (self.next(20), self.next(100_000));
         let (c, s) = (&self.pods[event.client as usize], &self.pods[event.server as usize]);
-        let at = if side == "client" { c } else { s };
+        let at = if at_server { s } else { c };
         write!(
             self.line,
             r#"{{"version":1,"start":"{start}","end":"{end}","observer":{{"node":"node-{}","side":"{side}"}},"protocol":"TCP","source":{{"ip":"{}","pod":{}}},"destination":{{"ip":"{}","port":{},"pod":{}}},"connections":{{"opened":{opened},"refused":0,"denied":0}},"sent":{{"bytes":{bytes},"packets":{}}},"received":{{"bytes":{bytes},"packets":{}}}}}"#,
