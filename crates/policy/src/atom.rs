@@ -99,58 +99,37 @@ pub(crate) struct AddressSpace {
     pub(crate) of_block: Vec<Vec<u32>>,
 }
 
-/// A prefix that blocks begin or except.
+/// A prefix that blocks begin with or except.
 struct Cut {
     family: Family,
     first: u128,
     last: u128,
     begins: Vec<u32>,
     excepts: Vec<u32>,
+    /// Whether its address is in no block at all.
+    apart: bool,
 }
 
 impl AddressSpace {
-    /// The atom of the addresses in no block, when there are any.
-    pub(crate) const OUTSIDE: u32 = 0;
-
-    /// Cuts the space along the blocks. The addresses of `apart` are in no block, whatever the blocks say: this only
-    /// shows in the atom of the rest, the caller looks for them before asking for an atom.
+    /// Cuts the space along the blocks. The addresses of `apart` are in no block, whatever the blocks say.
     pub(crate) fn new(blocks: &[IpBlock], apart: &HashSet<IpAddr>) -> Self {
-        let cuts = cuts(blocks);
-        // The first, though it may come to hold no address: profiles keep nodes out of every block.
+        let cuts = cuts(blocks, apart);
         let mut ids: HashMap<Vec<u32>, u32> = HashMap::default();
-        ids.insert(Vec::new(), Self::OUTSIDE);
         let mut space = Self {
             lines: [Line::default(), Line::default()],
-            atoms: vec![Atom { ranges: Vec::new() }],
+            atoms: Vec::new(),
             of_block: vec![Vec::new(); blocks.len()],
         };
         for family in Family::BOTH {
             space.cut(family, &cuts, &mut ids);
         }
-        let mut apart: Vec<IpAddr> = apart.iter().copied().collect();
-        apart.sort_unstable();
-        let outside = &mut space.atoms[Self::OUTSIDE as usize].ranges;
-        apart.retain(|ip| !outside.iter().any(|(first, last)| first <= ip && ip <= last));
-        outside.extend(apart.into_iter().map(|ip| (ip, ip)));
         for (members, atom) in ids {
             for block in members {
                 space.of_block[block as usize].push(atom);
             }
         }
         space.of_block.iter_mut().for_each(|atoms| atoms.sort_unstable());
-        if space.atoms[Self::OUTSIDE as usize].ranges.is_empty() {
-            space.remove_outside();
-        }
         space
-    }
-
-    /// Closes the gap that the first atom leaves when the blocks cover every address.
-    fn remove_outside(&mut self) {
-        self.atoms.remove(Self::OUTSIDE as usize);
-        let lines = self.lines.iter_mut().map(|line| &mut line.atoms);
-        for atom in lines.chain(&mut self.of_block).flatten() {
-            *atom -= 1;
-        }
     }
 
     /// Sweeps one family from its first address to its last. Prefixes nest, so the ones around an address are a stack.
@@ -171,9 +150,11 @@ impl AddressSpace {
             while stack.pop_if(|(last, _)| *last < start).is_some() {}
             while let Some(cut) = upcoming.next_if(|c| c.first == start) {
                 let mut blocks = stack.last().map_or_else(Vec::new, |(_, blocks)| blocks.clone());
-                blocks.retain(|b| cut.excepts.binary_search(b).is_err());
-                blocks.extend(&cut.begins);
-                blocks.sort_unstable();
+                blocks.retain(|b| !cut.apart && cut.excepts.binary_search(b).is_err());
+                if !cut.apart {
+                    blocks.extend(&cut.begins);
+                    blocks.sort_unstable();
+                }
                 stack.push((cut.last, blocks));
             }
             let last = starts.get(n + 1).map_or(family.last(), |next| next - 1);
@@ -198,24 +179,56 @@ impl AddressSpace {
         }
     }
 
+    /// The common cut of two spaces: for every pair of atoms that share addresses, what they share.
+    pub(crate) fn joint(&self, other: &Self) -> Vec<((u32, u32), Atom)> {
+        let mut found: Vec<((u32, u32), Atom)> = Vec::new();
+        let mut places: HashMap<(u32, u32), usize> = HashMap::default();
+        for family in Family::BOTH {
+            let (a, b) = (&self.lines[family as usize], &other.lines[family as usize]);
+            let mut starts: Vec<u128> = a.starts.iter().chain(&b.starts).copied().collect();
+            starts.sort_unstable();
+            starts.dedup();
+            for (n, &start) in starts.iter().enumerate() {
+                let last = starts.get(n + 1).map_or(family.last(), |next| next - 1);
+                let both = (a.atom(start), b.atom(start));
+                let place = *places.entry(both).or_insert_with(|| {
+                    found.push((both, Atom { ranges: Vec::new() }));
+                    found.len() - 1
+                });
+                found[place].1.ranges.push((family.address(start), family.address(last)));
+            }
+        }
+        found
+    }
+
     /// The atom of an address.
     pub(crate) fn atom(&self, ip: IpAddr) -> u32 {
         let (family, number) = number(ip);
-        let line = &self.lines[family as usize];
+        self.lines[family as usize].atom(number)
+    }
+}
+
+impl Line {
+    fn atom(&self, number: u128) -> u32 {
         // The first start is 0, so there is always one at or before.
-        let at = line.starts.partition_point(|start| *start <= number) - 1;
-        line.atoms[at]
+        self.atoms[self.starts.partition_point(|start| *start <= number) - 1]
     }
 }
 
 /// The distinct prefixes of the blocks, outer ones before those inside.
-fn cuts(blocks: &[IpBlock]) -> Vec<Cut> {
+fn cuts(blocks: &[IpBlock], apart: &HashSet<IpAddr>) -> Vec<Cut> {
     let mut by_cidr: HashMap<Cidr, Cut> = HashMap::default();
+    let mut cut = |cidr: Cidr, change: &mut dyn FnMut(&mut Cut)| {
+        change(by_cidr.entry(cidr).or_insert_with(|| Cut::new(cidr)));
+    };
     for (n, block) in blocks.iter().enumerate() {
-        by_cidr.entry(block.cidr()).or_insert_with(|| Cut::new(block.cidr())).begins.push(index(n));
+        cut(block.cidr(), &mut |cut| cut.begins.push(index(n)));
         for &except in block.except() {
-            by_cidr.entry(except).or_insert_with(|| Cut::new(except)).excepts.push(index(n));
+            cut(except, &mut |cut| cut.excepts.push(index(n)));
         }
+    }
+    for &ip in apart {
+        cut(Cidr::host(ip), &mut |cut| cut.apart = true);
     }
     let mut cuts: Vec<Cut> = by_cidr.into_values().collect();
     cuts.sort_unstable_by_key(|c| (c.first, std::cmp::Reverse(c.last)));
@@ -225,11 +238,10 @@ fn cuts(blocks: &[IpBlock]) -> Vec<Cut> {
 impl Cut {
     fn new(cidr: Cidr) -> Self {
         let (family, first) = number(cidr.net().network());
-        let (_, last) = match cidr.net() {
-            IpNet::V4(net) => number(net.broadcast().into()),
-            // Not through `number`: an IPv6 prefix around the mapped addresses ends in one of them.
-            IpNet::V6(net) => (Family::V6, net.broadcast().to_bits()),
+        let last = match cidr.net() {
+            IpNet::V4(net) => net.broadcast().to_bits().into(),
+            IpNet::V6(net) => net.broadcast().to_bits(),
         };
-        Self { family, first, last, begins: Vec::new(), excepts: Vec::new() }
+        Self { family, first, last, begins: Vec::new(), excepts: Vec::new(), apart: false }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use foldhash::{HashMap, HashSet};
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Diagnostic, Direction, IpBlock, Name, NetworkPolicy, PeerMatch, Peers, Port, PortTarget, Ports,
+    Diagnostic, Direction, Name, NetworkPolicy, PeerMatch, Peers, Port, PortTarget, Ports,
     Protocol, Rule,
 };
 use ringfence_model::{identity::PodRef, object::ContainerPort};
@@ -18,7 +18,7 @@ use crate::decision::{Decision, Judgement, RuleRef};
 use crate::end_set::EndSet;
 use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
 use crate::party::Party;
-use crate::profile::{Assumption, EndPort, Hairpin, HostNetwork, IpBlockNodes, Profile};
+use crate::profile::{Assumption, EndPort, Hairpin, HostNetwork, Profile};
 
 /// `NetworkPolicies` compiled against the pods, namespaces and nodes of a cluster.
 ///
@@ -167,7 +167,7 @@ impl PolicySet {
     pub fn party(&self, end: End) -> Party {
         match end {
             End::Pod(pod) => Party::Pods(ClassIx::new(self.classes.of_pod[pod.place()])),
-            End::Address(ip) => Party::Addresses(AtomIx::new(self.atom(ip))),
+            End::Address(ip) => Party::Addresses(AtomIx::new(self.space.atom(ip))),
         }
     }
 
@@ -403,16 +403,6 @@ impl PolicySet {
         }
     }
 
-    fn atom(&self, ip: IpAddr) -> u32 {
-        if self.profile.ip_block_nodes == IpBlockNodes::NeverMatch
-            && self.node_addresses.contains(&ip.to_canonical())
-        {
-            AddressSpace::OUTSIDE
-        } else {
-            self.space.atom(ip)
-        }
-    }
-
     fn assumptions(&self, connection: &Connection) -> Vec<Assumption> {
         let mut found = Vec::new();
         for end in [connection.source, connection.destination] {
@@ -431,7 +421,7 @@ impl PolicySet {
         ] {
             for &policy in self.isolating(direction, subject) {
                 for rule in self.policies[policy.place()].rules(direction).unwrap_or_default() {
-                    found.extend(self.block_assumption(rule, peer));
+                    self.block_assumptions(rule, peer, &mut found);
                     found.extend(self.range_assumption(rule, connection));
                 }
             }
@@ -441,24 +431,27 @@ impl PolicySet {
         found
     }
 
-    /// The assumption about ipBlocks that a rule makes matter.
-    fn block_assumption(&self, rule: &Rule, peer: End) -> Option<Assumption> {
-        let inside = |block: &IpBlock| match peer {
-            End::Pod(pod) => self.pods[pod.place()].addresses.iter().any(|ip| block.contains(*ip)),
-            End::Address(ip) => block.contains(ip),
-        };
-        let about = match peer {
-            End::Pod(pod) if !self.counts_as_node(pod) => {
-                Assumption::IpBlockPods(self.profile.ip_block_pods)
+    /// The assumptions about ipBlocks that a rule makes matter.
+    fn block_assumptions(&self, rule: &Rule, peer: End, found: &mut Vec<Assumption>) {
+        let (addresses, is_pod, is_node) = match &peer {
+            End::Pod(pod) => {
+                let is_node = self.counts_as_node(*pod);
+                (self.pods[pod.place()].addresses.as_slice(), !is_node, is_node)
             }
-            End::Address(ip) if !self.node_addresses.contains(&ip.to_canonical()) => return None,
-            End::Pod(_) | End::Address(_) => Assumption::IpBlockNodes(self.profile.ip_block_nodes),
+            End::Address(ip) => (std::slice::from_ref(ip), false, false),
         };
-        let Peers::Only(peers) = &rule.peers else { return None };
-        peers
-            .iter()
-            .any(|peer| matches!(peer, PeerMatch::IpBlock(block) if inside(block)))
-            .then_some(about)
+        let Peers::Only(peers) = &rule.peers else { return };
+        for peer in peers {
+            let PeerMatch::IpBlock(block) = peer else { continue };
+            for ip in addresses.iter().filter(|ip| block.contains(**ip)) {
+                if is_pod {
+                    found.push(Assumption::IpBlockPods(self.profile.ip_block_pods));
+                }
+                if is_node || self.node_addresses.contains(&ip.to_canonical()) {
+                    found.push(Assumption::IpBlockNodes(self.profile.ip_block_nodes));
+                }
+            }
+        }
     }
 
     /// The assumption about `endPort` that a rule makes matter.

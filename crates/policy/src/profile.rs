@@ -73,7 +73,7 @@ pub enum IpBlockPods {
 pub enum IpBlockNodes {
     /// A node address matches like any other.
     Match,
-    /// No ipBlock matches a node address; only a rule without peers does.
+    /// No ipBlock matches a node address, whoever has it; only a rule without peers does.
     NeverMatch,
 }
 

@@ -27,6 +27,15 @@ pub struct Reach<'a> {
     connections: Connections,
 }
 
+/// Room for one row, used again for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    /// What reaches each end.
+    pub(crate) cells: Vec<u32>,
+    /// What each receiver takes.
+    takes: Vec<u32>,
+}
+
 /// What one party can reach.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
@@ -184,27 +193,50 @@ impl<'a> Reach<'a> {
         sources: impl IntoIterator<Item = Party>,
         mut visit: impl FnMut(Row<'_>),
     ) {
-        let ends = self.receiver.len();
-        let (mut cells, mut takes) = (vec![NONE; ends], vec![NONE; self.from_all.len()]);
+        let mut buffers = Buffers::default();
         for source in sources {
-            let from = self.set.party_index(source);
-            self.takes_from(from, &mut takes);
-            self.sends(from, &mut cells);
-            for (cell, receiver) in cells.iter_mut().zip(&self.receiver) {
-                *cell = self.connections.intersection(*cell, takes[*receiver as usize]);
-            }
+            self.fill(source, &mut buffers);
             visit(Row {
                 source,
                 classes: self.set.classes().len(),
-                cells: &cells,
+                cells: &buffers.cells,
                 connections: &self.connections.sets,
             });
         }
     }
 
-    /// What each receiver takes from the source.
+    /// Fills in the row of a source, as positions in [`Reach::connections`].
+    pub(crate) fn fill(&mut self, source: Party, buffers: &mut Buffers) {
+        let from = self.set.party_index(source);
+        buffers.takes.clone_from(&self.from_all);
+        buffers.cells.resize(self.receiver.len(), NONE);
+        self.takes_from(from, &mut buffers.takes);
+        self.sends(from, &mut buffers.cells);
+        for (cell, receiver) in buffers.cells.iter_mut().zip(&self.receiver) {
+            *cell = self.connections.intersection(*cell, buffers.takes[*receiver as usize]);
+        }
+    }
+
+    /// Like [`Reach::fill`]; a source that is not there reaches nothing.
+    pub(crate) fn fill_or_clear(&mut self, source: Option<Party>, buffers: &mut Buffers) {
+        match source {
+            Some(source) => self.fill(source, buffers),
+            None => buffers.cells.fill(NONE),
+        }
+    }
+
+    /// What a row holds for a destination. Nothing reaches one that is not there.
+    pub(crate) fn cell(&self, buffers: &Buffers, destination: Option<Party>) -> u32 {
+        let place = destination.map(|party| self.set.party_index(party) as usize);
+        place.and_then(|place| buffers.cells.get(place)).copied().unwrap_or(NONE)
+    }
+
+    pub(crate) fn connections(&self) -> &[ConnectionSet] {
+        &self.connections.sets
+    }
+
+    /// Adds what each receiver takes from the source.
     fn takes_from(&mut self, from: u32, takes: &mut [u32]) {
-        takes.copy_from_slice(&self.from_all);
         for set in &self.memberships[from as usize] {
             for &(receiver, ports) in &self.takers[*set as usize] {
                 let take = &mut takes[receiver as usize];

@@ -7,7 +7,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use generator::{Cluster, Random, Shape};
 use ringfence_model::{Port, Protocol};
-use ringfence_policy::{Connection, End, PodIx, PolicySet, Profile};
+use ringfence_policy::{Connection, Difference, End, PodIx, PolicySet, Profile};
 
 fn main() {
     divan::main();
@@ -72,4 +72,19 @@ fn decide_10_000(bencher: Bencher<'_, '_>, pods: u32) {
     bencher
         .counter(ItemsCount::new(questions.len()))
         .bench_local(|| black_box(&questions).iter().filter(|c| set.decide(c).allowed()).count());
+}
+
+/// Compiles both and compares them: every twentieth policy has lost its ingress rules.
+#[divan::bench(args = [5_000, 100_000], max_time = 10)]
+fn difference(bencher: Bencher<'_, '_>, pods: u32) {
+    let before = Cluster::new(Shape::of(pods, 10));
+    let mut after = before.clone();
+    for policy in after.policies.iter_mut().step_by(20) {
+        policy.ingress = Some(Vec::new());
+    }
+    bencher.bench_local(|| {
+        let mut changes = 0;
+        Difference::new(&compile(&before), &compile(&after)).walk(|_| changes += 1);
+        changes
+    });
 }

@@ -14,8 +14,8 @@ use ringfence_model::{
     Peers, PortMatch, PortRange, PortTarget, Ports, Protocol, Requirement, Rule, Selector,
 };
 use ringfence_policy::{
-    Assumption, Connection, ConnectionSet, EgressView, End, EndPort, Hairpin, HostNetwork,
-    IpBlockNodes, IpBlockPods, Party, PodIx, PolicySet, Profile,
+    Assumption, Compared, Connection, ConnectionSet, Difference, EgressView, End, EndPort, Hairpin,
+    HostNetwork, IpBlockNodes, IpBlockPods, Party, PodIx, PolicySet, Profile,
 };
 
 use crate::cluster::{ip, name, namespace, node, number, pod};
@@ -359,6 +359,53 @@ proptest! {
                 if !named {
                     prop_assert_eq!(decision.allowed(), otherwise.allows(&c), "{:?} under {:?}", c, flipped);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn differences_agree_with_decisions(
+        world in world(),
+        policies in prop::collection::vec(policy(), 0..=6),
+        labels in labels(),
+        moved in 0..9usize,
+    ) {
+        // Other policies, one pod relabelled, one gone, one new.
+        let mut later = Oracle { policies, ..world.clone() };
+        let place = moved % later.pods.len();
+        later.pods[place].labels = labels;
+        let last = later.pods.len() - 1;
+        later.pods[last].reference.name = name("new");
+        let (before, after) = (world.compile(), later.compile());
+
+        let mut changes: Vec<(Compared, Compared, ConnectionSet, ConnectionSet)> = Vec::new();
+        Difference::new(&before, &after).walk(|change| {
+            assert_ne!(change.before, change.after);
+            changes.push((change.source.clone(), change.destination.clone(), change.added(), change.removed()));
+        });
+        let holds = |compared: &Compared, end: End| match (compared, end) {
+            (Compared::Pods(pairs), End::Pod(pod)) => pairs.iter().any(|pair| {
+                pair.before == Some(pod) && pair.after.is_some() == (pod.place() != last)
+            }),
+            (Compared::Addresses(atom), End::Address(ip)) => {
+                atom.cidrs().iter().any(|cidr| cidr.contains(&ip.to_canonical()))
+            }
+            _ => false,
+        };
+        for (source, destination) in world.pairs() {
+            let change = changes.iter().find(|(a, b, ..)| holds(a, source) && holds(b, destination));
+            let gone = [source, destination].contains(&End::Pod(PodIx::new(u32::try_from(last).unwrap())));
+            for c in connections(source, destination) {
+                let always = world.is_own_node(&c) || source == destination;
+                let was = before.allows(&c);
+                let is = !gone && after.allows(&c);
+                if always {
+                    continue;
+                }
+                let (added, removed) = change.map_or((false, false), |(_, _, added, removed)| {
+                    (added.contains(c.protocol, c.port), removed.contains(c.protocol, c.port))
+                });
+                prop_assert_eq!((added, removed), (!was && is, was && !is), "{:?}", c);
             }
         }
     }

@@ -109,12 +109,7 @@ impl Oracle {
             }
             (PeerMatch::Pods { .. }, End::Address(_)) => false,
             (PeerMatch::IpBlock(block), End::Address(ip)) => {
-                let is_node = self
-                    .nodes
-                    .iter()
-                    .any(|node| addresses_of(node).any(|a| a == ip.to_canonical()));
-                let visible = !is_node || self.profile.ip_block_nodes == IpBlockNodes::Match;
-                visible && block.contains(ip)
+                self.is_visible_to_blocks(ip) && block.contains(ip)
             }
             (PeerMatch::IpBlock(block), End::Pod(pod)) => {
                 let pod = &self.pods[pod.place()];
@@ -123,9 +118,17 @@ impl Oracle {
                 } else {
                     self.profile.ip_block_nodes == IpBlockNodes::Match
                 };
-                visible && self.pod_addresses(pod).iter().any(|ip| block.contains(*ip))
+                let matches = |ip: &IpAddr| self.is_visible_to_blocks(*ip) && block.contains(*ip);
+                visible && self.pod_addresses(pod).iter().any(matches)
             }
         }
+    }
+
+    /// A profile may keep ipBlocks away from node addresses, whoever has them.
+    fn is_visible_to_blocks(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let is_node = self.nodes.iter().any(|node| addresses_of(node).any(|a| a == ip));
+        !is_node || self.profile.ip_block_nodes == IpBlockNodes::Match
     }
 
     fn port_matches(&self, item: &PortMatch, c: &Connection) -> bool {
