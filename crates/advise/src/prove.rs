@@ -198,10 +198,10 @@ impl Proof<'_> {
     fn must_pass(&mut self, edge: &Edge, protocol: Protocol, port: Port, check: Check) {
         for connection in self.after.connections(&edge.key, protocol, port) {
             let decision = self.decide(&connection);
-            if decision.allowed() {
-                self.note_needed(&decision.egress);
-                self.note_needed(&decision.ingress);
-            } else {
+            // A rule is needed even where the other end spoils the connection.
+            self.note_needed(&decision.egress);
+            self.note_needed(&decision.ingress);
+            if !decision.allowed() {
                 let message = "an observed connection that is kept would be cut".to_owned();
                 let faults = self.after.denying(&decision);
                 let shown = Some(self.after.show(&connection));
@@ -239,8 +239,8 @@ impl Proof<'_> {
             for connection in needed_connections(&self.after, need) {
                 let decision = self.decide(&connection);
                 let own = decision.judgement(need.direction);
+                self.note_needed(own);
                 if own.allowed() && (!both_ends || decision.allowed()) {
-                    self.note_needed(&own.clone());
                     continue;
                 }
                 let message = format!("{} with {} would be cut", need.direction, need.label);

@@ -3,6 +3,8 @@
 mod bad_input;
 mod boutique;
 mod harness;
+mod proof;
+mod review;
 mod scenarios;
 mod shop;
 mod usage;
