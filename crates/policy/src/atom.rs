@@ -112,7 +112,7 @@ struct Cut {
 
 impl AddressSpace {
     /// Cuts the space along the blocks. The addresses of `apart` are in no block, whatever the blocks say.
-    pub(crate) fn new(blocks: &[IpBlock], apart: &HashSet<IpAddr>) -> Self {
+    pub(crate) fn new(blocks: &[&IpBlock], apart: &HashSet<IpAddr>) -> Self {
         let cuts = cuts(blocks, apart);
         let mut ids: HashMap<Vec<u32>, u32> = HashMap::default();
         let mut space = Self {
@@ -216,7 +216,7 @@ impl Line {
 }
 
 /// The distinct prefixes of the blocks, outer ones before those inside.
-fn cuts(blocks: &[IpBlock], apart: &HashSet<IpAddr>) -> Vec<Cut> {
+fn cuts(blocks: &[&IpBlock], apart: &HashSet<IpAddr>) -> Vec<Cut> {
     let mut by_cidr: HashMap<Cidr, Cut> = HashMap::default();
     let mut cut = |cidr: Cidr, change: &mut dyn FnMut(&mut Cut)| {
         change(by_cidr.entry(cidr).or_insert_with(|| Cut::new(cidr)));

@@ -1,16 +1,15 @@
 //! Pods that policies cannot tell apart.
 
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use ringfence_model::object::{Node, Pod};
 use ringfence_model::{Name, Port, Protocol};
 
 use crate::atom::AddressSpace;
+use crate::cluster::{Cluster, PodEntry};
 use crate::index::{PodIx, index};
-use crate::profile::{HostNetwork, IpBlockNodes, IpBlockPods, Profile};
+use crate::profile::{IpBlockNodes, IpBlockPods};
 use crate::vocabulary::{Projection, Vocabulary};
 
 /// Pods of one namespace that policies cannot tell apart: same labels as far as selectors mention them, same numbers
@@ -69,35 +68,28 @@ pub(crate) struct Classes {
 
 /// What decides the class of a pod.
 pub(crate) struct Distinction<'a> {
-    pub(crate) profile: Profile,
+    pub(crate) cluster: &'a Cluster,
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) port_names: &'a HashMap<Arc<str>, u32>,
     pub(crate) space: &'a AddressSpace,
-    pub(crate) nodes: &'a HashMap<&'a Name, &'a Node>,
 }
 
 impl Distinction<'_> {
-    /// Sorts pods into classes; `namespace_of` gives the index of a pod's namespace.
-    pub(crate) fn classes(
-        &self,
-        pods: &[Pod],
-        namespaces: &[Name],
-        namespace_of: impl Fn(&Pod) -> u32,
-    ) -> Classes {
+    /// Sorts all pods into classes.
+    pub(crate) fn classes(&self) -> Classes {
         let mut signatures: HashMap<NamedPorts, u32> = HashMap::default();
         let mut named = vec![NamedPorts::default()];
         signatures.insert(NamedPorts::default(), 0);
         let mut ids: HashMap<ClassKey, u32> = HashMap::default();
         let mut found: Vec<(ClassKey, Vec<PodIx>)> = Vec::new();
-        for (n, pod) in pods.iter().enumerate() {
-            let ports = self.named_ports(pod);
-            let signature = *signatures.entry(ports).or_insert_with_key(|ports| {
+        for (n, pod) in self.cluster.pods.iter().enumerate() {
+            let signature = *signatures.entry(self.named_ports(pod)).or_insert_with_key(|ports| {
                 named.push(ports.clone());
                 index(named.len() - 1)
             });
             let key = ClassKey {
-                namespace: namespace_of(pod),
-                host_network: self.is_node(pod),
+                namespace: pod.namespace,
+                host_network: self.cluster.counts_as_node(pod),
                 labels: self.labels(pod),
                 named: signature,
                 atoms: self.atoms(pod),
@@ -111,8 +103,13 @@ impl Distinction<'_> {
         // Classes are found in the order of their first pods, which a stable sort keeps within a namespace.
         found.sort_by_key(|(key, _)| key.namespace);
 
-        let mut classes = Classes { named, of_pod: vec![0; pods.len()], ..Classes::default() };
-        classes.of_namespace = vec![0..0; namespaces.len()];
+        let namespaces = &self.cluster.namespaces;
+        let mut classes = Classes {
+            named,
+            of_pod: vec![0; self.cluster.pods.len()],
+            of_namespace: vec![0..0; namespaces.len()],
+            ..Classes::default()
+        };
         for (n, (key, pods)) in found.into_iter().enumerate() {
             let range = &mut classes.of_namespace[key.namespace as usize];
             if range.start == range.end {
@@ -123,7 +120,7 @@ impl Distinction<'_> {
                 classes.of_pod[pod.place()] = index(n);
             }
             classes.list.push(PodClass {
-                namespace: namespaces[key.namespace as usize].clone(),
+                namespace: namespaces[key.namespace as usize].name.clone(),
                 host_network: key.host_network,
                 pods,
             });
@@ -132,22 +129,21 @@ impl Distinction<'_> {
         classes
     }
 
-    fn is_node(&self, pod: &Pod) -> bool {
-        pod.spec.host_network && self.profile.host_network == HostNetwork::NodeAddress
-    }
-
     /// Selectors ignore host-network pods that count as their node.
-    fn labels(&self, pod: &Pod) -> Projection {
-        if self.is_node(pod) { Projection::default() } else { self.vocabulary.project(&pod.labels) }
+    fn labels(&self, pod: &PodEntry) -> Projection {
+        if self.cluster.counts_as_node(pod) {
+            Projection::default()
+        } else {
+            self.vocabulary.project(&pod.labels)
+        }
     }
 
     /// Names resolve on pods, not on addresses.
-    fn named_ports(&self, pod: &Pod) -> NamedPorts {
-        if self.is_node(pod) {
+    fn named_ports(&self, pod: &PodEntry) -> NamedPorts {
+        if self.cluster.counts_as_node(pod) {
             return NamedPorts::default();
         }
         let mut ports: Vec<(u32, Protocol, Port)> = pod
-            .spec
             .ports
             .iter()
             .filter_map(|p| Some((*self.port_names.get(p.name.as_ref()?)?, p.protocol, p.port)))
@@ -157,32 +153,19 @@ impl Distinction<'_> {
         ports.into()
     }
 
-    fn atoms(&self, pod: &Pod) -> Box<[u32]> {
-        let seen = if self.is_node(pod) {
-            self.profile.ip_block_nodes == IpBlockNodes::Match
+    fn atoms(&self, pod: &PodEntry) -> Box<[u32]> {
+        let profile = &self.cluster.profile;
+        let seen = if self.cluster.counts_as_node(pod) {
+            profile.ip_block_nodes == IpBlockNodes::Match
         } else {
-            self.profile.ip_block_pods == IpBlockPods::Match
+            profile.ip_block_pods == IpBlockPods::Match
         };
         if !seen {
             return Box::default();
         }
-        let mut atoms: Vec<u32> =
-            addresses(pod, self.nodes).map(|ip| self.space.atom(ip)).collect();
+        let mut atoms: Vec<u32> = pod.addresses.iter().map(|ip| self.space.atom(*ip)).collect();
         atoms.sort_unstable();
         atoms.dedup();
         atoms.into()
     }
-}
-
-/// The addresses of a pod. A host-network pod whose status names none has those of its node.
-pub(crate) fn addresses<'a>(
-    pod: &'a Pod,
-    nodes: &HashMap<&'a Name, &'a Node>,
-) -> impl Iterator<Item = IpAddr> + use<'a> {
-    let node = if pod.spec.host_network && pod.ips.is_empty() {
-        pod.node.as_ref().and_then(|name| nodes.get(name)).map(|node| node.addresses.as_slice())
-    } else {
-        None
-    };
-    pod.ips.iter().chain(node.unwrap_or_default()).copied()
 }

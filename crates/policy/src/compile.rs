@@ -1,94 +1,50 @@
 //! From objects to a [`PolicySet`].
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
-use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Diagnostic, Direction, IpBlock, Labels, Name, NamespaceScope, NetworkPolicy, PeerMatch, Peers,
+    Diagnostic, Direction, IpBlock, Name, NamespaceScope, NetworkPolicy, PeerMatch, Peers,
     PortMatch, PortRange, PortTarget, Ports, Protocol, Selector,
 };
 
 use crate::atom::AddressSpace;
-use crate::class::{Classes, Distinction, addresses};
+use crate::class::{Classes, Distinction};
+use crate::cluster::Cluster;
 use crate::connection::ConnectionSet;
 use crate::end_set::EndSet;
-use crate::index::{PodIx, PolicyIx, index};
+use crate::index::{PolicyIx, index};
 use crate::policy_set::{
-    CompiledPolicy, CompiledRule, NOT_ISOLATED, PodEntry, PolicySet, PortTest, Side, Term,
+    CompiledPolicy, CompiledRule, NOT_ISOLATED, PolicySet, PortTest, Side, Term,
 };
-use crate::profile::{EndPort, HostNetwork, IpBlockNodes, Profile};
+use crate::profile::{EndPort, IpBlockNodes};
 use crate::vocabulary::{LabelIndex, Vocabulary};
 
-/// The label that the API server sets on every namespace.
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
-
 pub(crate) fn compile(
-    namespaces: &[Namespace],
-    nodes: &[Node],
-    pods: &[Pod],
-    policies: &[NetworkPolicy],
-    profile: Profile,
+    cluster: Arc<Cluster>,
+    policies: Vec<NetworkPolicy>,
 ) -> (PolicySet, Vec<Diagnostic>) {
-    let mut diagnostics = duplicates(policies);
-    let words = Words::of(policies);
-    let namespaces = Namespaces::new(namespaces, pods, &words.namespaces, &mut diagnostics);
-    let nodes_by_name: HashMap<&Name, &Node> = nodes.iter().map(|n| (&n.name, n)).collect();
-    let node_addresses: HashSet<IpAddr> = nodes.iter().flat_map(every_address).collect();
-
-    let blocks: Vec<IpBlock> = words.blocks.iter().map(|b| (*b).clone()).collect();
-    let apart = match profile.ip_block_nodes {
-        IpBlockNodes::Match => HashSet::default(),
-        IpBlockNodes::NeverMatch => node_addresses.clone(),
+    let diagnostics = duplicates(&policies);
+    let words = Words::of(&policies);
+    let apart = match cluster.profile.ip_block_nodes {
+        IpBlockNodes::Match => &HashSet::default(),
+        IpBlockNodes::NeverMatch => &cluster.node_addresses,
     };
-    let space = AddressSpace::new(&blocks, &apart);
+    let space = AddressSpace::new(&words.blocks, apart);
     let classes = Distinction {
-        profile,
+        cluster: &cluster,
         vocabulary: &words.pods,
         port_names: &words.port_names,
         space: &space,
-        nodes: &nodes_by_name,
     }
-    .classes(pods, &namespaces.names, |pod| namespaces.of(pod));
-
-    let mut compiler = Compiler::new(profile, &words, &namespaces, &classes, &space);
+    .classes();
+    let mut compiler = Compiler::new(&cluster, &words, &classes, &space);
     let judged: Vec<CompiledPolicy> = policies.iter().map(|p| compiler.policy(p)).collect();
     let ends = classes.list.len() + space.atoms.len();
     let sides = Direction::BOTH.map(|direction| side(&judged, direction, ends));
     let (sets, ports) = (compiler.sets.items, compiler.ports.items);
-
-    let entries: Vec<PodEntry> = pods.iter().map(|pod| entry(pod, &nodes_by_name)).collect();
-    let set = PolicySet {
-        profile,
-        policies: policies.to_vec(),
-        pod_addresses: pod_addresses(pods, profile, &mut diagnostics),
-        pods: entries,
-        nodes: nodes.iter().map(|n| (n.name.clone(), every_address(n).collect())).collect(),
-        node_addresses,
-        classes,
-        space,
-        sets,
-        ports,
-        compiled: judged,
-        sides,
-    };
+    let set = PolicySet { cluster, policies, classes, space, sets, ports, compiled: judged, sides };
     (set, diagnostics)
-}
-
-/// Every address under which pods may see a node.
-fn every_address(node: &Node) -> impl Iterator<Item = IpAddr> {
-    node.addresses.iter().chain(&node.pod_network_addresses).map(IpAddr::to_canonical)
-}
-
-fn entry(pod: &Pod, nodes: &HashMap<&Name, &Node>) -> PodEntry {
-    PodEntry {
-        reference: pod.reference.clone(),
-        ports: pod.spec.ports.clone(),
-        addresses: addresses(pod, nodes).map(|ip| ip.to_canonical()).collect(),
-        node: pod.node.clone(),
-        host_network: pod.spec.host_network,
-    }
 }
 
 fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
@@ -108,37 +64,6 @@ fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
         }
     }
     diagnostics
-}
-
-/// Who has which address. Ended pods have lost theirs, and host-network pods have their node's.
-fn pod_addresses(
-    pods: &[Pod],
-    profile: Profile,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> HashMap<IpAddr, PodIx> {
-    let mut found: HashMap<IpAddr, PodIx> = HashMap::default();
-    for (n, pod) in pods.iter().enumerate() {
-        let is_node = pod.spec.host_network && profile.host_network == HostNetwork::NodeAddress;
-        if pod.phase.is_terminated() || is_node {
-            continue;
-        }
-        for ip in pod.ips.iter().map(IpAddr::to_canonical) {
-            let first = *found.entry(ip).or_insert(PodIx::new(index(n)));
-            let first = &pods[first.place()];
-            if first.reference != pod.reference && !pod.spec.host_network {
-                diagnostics.push(
-                    Diagnostic::warning(
-                        "duplicate-address",
-                        format!("has the address {ip}, which pod {} has too", first.reference),
-                    )
-                    .at(pod.origin.clone())
-                    .about(format!("Pod {}", pod.reference))
-                    .hint("the objects are of different moments: read them again in one go"),
-                );
-            }
-        }
-    }
-    found
 }
 
 /// What the policies mention.
@@ -198,57 +123,6 @@ impl<'a> Words<'a> {
     }
 }
 
-/// The namespaces of the input, and those that only pods mention.
-struct Namespaces {
-    names: Vec<Name>,
-    ids: HashMap<Name, u32>,
-    labels: LabelIndex,
-}
-
-impl Namespaces {
-    fn new(
-        given: &[Namespace],
-        pods: &[Pod],
-        vocabulary: &Vocabulary,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Self {
-        let mut names: Vec<Name> = Vec::new();
-        let mut ids: HashMap<Name, u32> = HashMap::default();
-        let mut projections = Vec::new();
-        for namespace in given {
-            let id = index(names.len());
-            if *ids.entry(namespace.name.clone()).or_insert(id) == id {
-                names.push(namespace.name.clone());
-                projections.push(vocabulary.project(&namespace.labels));
-            }
-        }
-        for pod in pods {
-            let name = &pod.reference.namespace;
-            if !ids.contains_key(name) {
-                ids.insert(name.clone(), index(names.len()));
-                names.push(name.clone());
-                let labels: Labels = [(NAMESPACE_NAME, name.as_str())].into_iter().collect();
-                projections.push(vocabulary.project(&labels));
-                diagnostics.push(
-                    Diagnostic::warning(
-                        "namespace-missing",
-                        "is not in the input, so its labels are not known",
-                    )
-                    .at(pod.origin.clone())
-                    .about(format!("Namespace {name}"))
-                    .hint("add the output of `kubectl get namespaces -o yaml`"),
-                );
-            }
-        }
-        Self { names, ids, labels: LabelIndex::new(projections) }
-    }
-
-    /// The namespace of a pod: every pod's is known by construction.
-    fn of(&self, pod: &Pod) -> u32 {
-        self.ids.get(&pod.reference.namespace).copied().unwrap_or_default()
-    }
-}
-
 /// Distinct items with numbers.
 struct Interned<T> {
     items: Vec<T>,
@@ -278,11 +152,11 @@ enum PeerKey<'a> {
 }
 
 struct Compiler<'a> {
-    profile: Profile,
+    cluster: &'a Cluster,
     words: &'a Words<'a>,
-    namespaces: &'a Namespaces,
     classes: &'a Classes,
     space: &'a AddressSpace,
+    namespace_labels: LabelIndex,
     class_labels: LabelIndex,
     /// The classes that have an address in each atom.
     classes_in: Vec<Vec<u32>>,
@@ -299,9 +173,8 @@ const FEW_NAMESPACES: usize = 2;
 
 impl<'a> Compiler<'a> {
     fn new(
-        profile: Profile,
+        cluster: &'a Cluster,
         words: &'a Words<'a>,
-        namespaces: &'a Namespaces,
         classes: &'a Classes,
         space: &'a AddressSpace,
     ) -> Self {
@@ -312,11 +185,13 @@ impl<'a> Compiler<'a> {
             }
         }
         Self {
-            profile,
+            cluster,
             words,
-            namespaces,
             classes,
             space,
+            namespace_labels: LabelIndex::new(
+                cluster.namespaces.iter().map(|n| words.namespaces.project(&n.labels)).collect(),
+            ),
             class_labels: LabelIndex::new(classes.keys.iter().map(|k| k.labels.clone()).collect()),
             classes_in,
             ends: classes.list.len() + space.atoms.len(),
@@ -328,7 +203,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn policy(&mut self, policy: &'a NetworkPolicy) -> CompiledPolicy {
-        let namespace = self.namespaces.ids.get(&policy.namespace).copied();
+        let namespace = self.cluster.namespace_ids.get(&policy.namespace).copied();
         CompiledPolicy {
             subjects: self.in_namespace(namespace, &policy.pod_selector),
             rules: Direction::BOTH.map(|direction| {
@@ -403,8 +278,8 @@ impl<'a> Compiler<'a> {
     }
 
     fn in_matching(&mut self, namespaces: &Selector, pods: &'a Selector) -> Vec<u32> {
-        let all = 0..index(self.namespaces.names.len());
-        let matching = self.namespaces.labels.select(&self.words.namespaces, namespaces, all);
+        let all = 0..index(self.cluster.namespaces.len());
+        let matching = self.namespace_labels.select(&self.words.namespaces, namespaces, all);
         if matching.len() <= FEW_NAMESPACES {
             let ranges = matching.iter().flat_map(|n| self.in_namespace(Some(*n), pods));
             let mut found: Vec<u32> = ranges.collect();
@@ -418,10 +293,10 @@ impl<'a> Compiler<'a> {
             self.everywhere.insert(pods, Arc::clone(&found));
             found
         };
-        if matching.len() == self.namespaces.names.len() {
+        if matching.len() == self.cluster.namespaces.len() {
             return everywhere.to_vec();
         }
-        let mut chosen = fixedbitset::FixedBitSet::with_capacity(self.namespaces.names.len());
+        let mut chosen = fixedbitset::FixedBitSet::with_capacity(self.cluster.namespaces.len());
         chosen.extend(matching.iter().map(|n| *n as usize));
         let inside =
             |class: &u32| chosen.contains(self.classes.keys[*class as usize].namespace as usize);
@@ -448,7 +323,7 @@ impl<'a> Compiler<'a> {
                     match &item.target {
                         PortTarget::Any => numbers.push((item.protocol, PortRange::ALL)),
                         PortTarget::Numbers(range) => {
-                            let range = match self.profile.end_port {
+                            let range = match self.cluster.profile.end_port {
                                 EndPort::Enforced => *range,
                                 EndPort::FirstPortOnly => PortRange::single(range.first()),
                             };

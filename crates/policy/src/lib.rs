@@ -8,6 +8,7 @@
 
 mod atom;
 mod class;
+mod cluster;
 mod compile;
 mod connection;
 mod decision;

@@ -1,36 +1,32 @@
 //! Policies compiled for evaluation.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Diagnostic, Direction, Name, NetworkPolicy, PeerMatch, Peers, Port, PortTarget, Ports,
+    Diagnostic, Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port, PortTarget, Ports,
     Protocol, Rule,
 };
-use ringfence_model::{identity::PodRef, object::ContainerPort};
 
 use crate::atom::{AddressSpace, Atom};
 use crate::class::{Classes, PodClass};
+use crate::cluster::Cluster;
 use crate::compile;
 use crate::connection::{Connection, ConnectionSet, End};
 use crate::decision::{Decision, Judgement, RuleRef};
 use crate::end_set::EndSet;
 use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
 use crate::party::Party;
-use crate::profile::{Assumption, EndPort, Hairpin, HostNetwork, Profile};
+use crate::profile::{Assumption, EndPort, Hairpin, Profile};
 
 /// `NetworkPolicies` compiled against the pods, namespaces and nodes of a cluster.
 ///
 /// Every pod given is judged by its labels, whatever its phase: leave out the pods that should not count.
 #[derive(Clone, Debug)]
 pub struct PolicySet {
-    pub(crate) profile: Profile,
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) policies: Vec<NetworkPolicy>,
-    pub(crate) pods: Vec<PodEntry>,
-    pub(crate) nodes: HashMap<Name, Vec<IpAddr>>,
-    pub(crate) node_addresses: HashSet<IpAddr>,
-    pub(crate) pod_addresses: HashMap<IpAddr, PodIx>,
     pub(crate) classes: Classes,
     pub(crate) space: AddressSpace,
     /// Distinct sets of ends that peers stand for.
@@ -39,16 +35,6 @@ pub struct PolicySet {
     pub(crate) ports: Vec<PortTest>,
     pub(crate) compiled: Vec<CompiledPolicy>,
     pub(crate) sides: [Side; 2],
-}
-
-/// What is kept of a pod.
-#[derive(Clone, Debug)]
-pub(crate) struct PodEntry {
-    pub(crate) reference: PodRef,
-    pub(crate) ports: Vec<ContainerPort>,
-    pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) node: Option<Name>,
-    pub(crate) host_network: bool,
 }
 
 /// The `ports` of a rule.
@@ -111,7 +97,15 @@ impl PolicySet {
         policies: &[NetworkPolicy],
         profile: &Profile,
     ) -> (Self, Vec<Diagnostic>) {
-        compile::compile(namespaces, nodes, pods, policies, *profile)
+        let (cluster, mut diagnostics) = Cluster::new(namespaces, nodes, pods, *profile);
+        let (set, more) = compile::compile(Arc::new(cluster), policies.to_vec());
+        diagnostics.extend(more);
+        (set, diagnostics)
+    }
+
+    /// Compiles other policies against the same cluster.
+    pub fn with_policies(&self, policies: &[NetworkPolicy]) -> (Self, Vec<Diagnostic>) {
+        compile::compile(Arc::clone(&self.cluster), policies.to_vec())
     }
 
     /// The policies, in the order in which they were given.
@@ -133,13 +127,13 @@ impl PolicySet {
     }
 
     /// The profile that the set was compiled with.
-    pub const fn profile(&self) -> &Profile {
-        &self.profile
+    pub fn profile(&self) -> &Profile {
+        &self.cluster.profile
     }
 
     /// The number of pods.
-    pub const fn pod_count(&self) -> usize {
-        self.pods.len()
+    pub fn pod_count(&self) -> usize {
+        self.cluster.pods.len()
     }
 
     /// Namespace and name of a pod.
@@ -147,7 +141,7 @@ impl PolicySet {
     /// # Panics
     /// When the index is of another set.
     pub fn pod(&self, pod: PodIx) -> &PodRef {
-        &self.pods[pod.place()].reference
+        &self.cluster.pods[pod.place()].reference
     }
 
     /// The classes of pods that the policies cannot tell apart, sorted by namespace.
@@ -173,7 +167,10 @@ impl PolicySet {
 
     /// The end that an address belongs to: the pod that has it, unless the pod has ended or counts as its node.
     pub fn end(&self, ip: IpAddr) -> End {
-        self.pod_addresses.get(&ip.to_canonical()).map_or(End::Address(ip), |pod| End::Pod(*pod))
+        self.cluster
+            .pod_addresses
+            .get(&ip.to_canonical())
+            .map_or(End::Address(ip), |pod| End::Pod(*pod))
     }
 
     /// Whether the connection is allowed.
@@ -181,7 +178,7 @@ impl PolicySet {
     /// # Panics
     /// When a pod is of another set.
     pub fn allows(&self, connection: &Connection) -> bool {
-        if self.profile.hairpin == Hairpin::Allowed && is_self(connection) {
+        if self.cluster.profile.hairpin == Hairpin::Allowed && is_self(connection) {
             return true;
         }
         let source = self.end_index(connection.source);
@@ -260,7 +257,7 @@ impl PolicySet {
         if direction == Direction::Ingress && self.is_own_node(connection) {
             return Judgement::OwnNode;
         }
-        if self.profile.hairpin == Hairpin::Allowed && is_self(connection) {
+        if self.cluster.profile.hairpin == Hairpin::Allowed && is_self(connection) {
             return Judgement::SelfTraffic;
         }
         let peer = self.end_index(peer);
@@ -342,7 +339,7 @@ impl PolicySet {
                     item.protocol == connection.protocol
                         && match &item.target {
                             PortTarget::Any => true,
-                            PortTarget::Numbers(range) => match self.profile.end_port {
+                            PortTarget::Numbers(range) => match self.cluster.profile.end_port {
                                 EndPort::Enforced => range.contains(connection.port),
                                 EndPort::FirstPortOnly => range.first() == connection.port,
                             },
@@ -357,7 +354,7 @@ impl PolicySet {
     fn has_named_port(&self, connection: &Connection, name: &str) -> bool {
         let End::Pod(pod) = connection.destination else { return false };
         self.is_subject(connection.destination)
-            && self.pods[pod.place()].ports.iter().any(|p| {
+            && self.cluster.pods[pod.place()].ports.iter().any(|p| {
                 p.name.as_deref() == Some(name)
                     && p.protocol == connection.protocol
                     && p.port == connection.port
@@ -373,20 +370,21 @@ impl PolicySet {
     }
 
     fn counts_as_node(&self, pod: PodIx) -> bool {
-        self.pods[pod.place()].host_network && self.profile.host_network == HostNetwork::NodeAddress
+        self.cluster.counts_as_node(&self.cluster.pods[pod.place()])
     }
 
     /// Whether the source is the node that runs the destination.
     fn is_own_node(&self, connection: &Connection) -> bool {
         let End::Pod(to) = connection.destination else { return false };
-        let Some(node) = &self.pods[to.place()].node else { return false };
+        let Some(node) = &self.cluster.pods[to.place()].node else { return false };
         match connection.source {
             End::Address(ip) => {
                 let ip = ip.to_canonical();
-                self.nodes.get(node).is_some_and(|addresses| addresses.contains(&ip))
+                self.cluster.nodes.get(node).is_some_and(|addresses| addresses.contains(&ip))
             }
             End::Pod(from) => {
-                self.counts_as_node(from) && self.pods[from.place()].node.as_ref() == Some(node)
+                self.counts_as_node(from)
+                    && self.cluster.pods[from.place()].node.as_ref() == Some(node)
             }
         }
     }
@@ -407,13 +405,13 @@ impl PolicySet {
         let mut found = Vec::new();
         for end in [connection.source, connection.destination] {
             if let End::Pod(pod) = end
-                && self.pods[pod.place()].host_network
+                && self.cluster.pods[pod.place()].host_network
             {
-                found.push(Assumption::HostNetwork(self.profile.host_network));
+                found.push(Assumption::HostNetwork(self.cluster.profile.host_network));
             }
         }
         if is_self(connection) {
-            found.push(Assumption::Hairpin(self.profile.hairpin));
+            found.push(Assumption::Hairpin(self.cluster.profile.hairpin));
         }
         for (direction, subject, peer) in [
             (Direction::Egress, connection.source, connection.destination),
@@ -436,7 +434,7 @@ impl PolicySet {
         let (addresses, is_pod, is_node) = match &peer {
             End::Pod(pod) => {
                 let is_node = self.counts_as_node(*pod);
-                (self.pods[pod.place()].addresses.as_slice(), !is_node, is_node)
+                (self.cluster.pods[pod.place()].addresses.as_slice(), !is_node, is_node)
             }
             End::Address(ip) => (std::slice::from_ref(ip), false, false),
         };
@@ -445,10 +443,10 @@ impl PolicySet {
             let PeerMatch::IpBlock(block) = peer else { continue };
             for ip in addresses.iter().filter(|ip| block.contains(**ip)) {
                 if is_pod {
-                    found.push(Assumption::IpBlockPods(self.profile.ip_block_pods));
+                    found.push(Assumption::IpBlockPods(self.cluster.profile.ip_block_pods));
                 }
-                if is_node || self.node_addresses.contains(&ip.to_canonical()) {
-                    found.push(Assumption::IpBlockNodes(self.profile.ip_block_nodes));
+                if is_node || self.cluster.node_addresses.contains(&ip.to_canonical()) {
+                    found.push(Assumption::IpBlockNodes(self.cluster.profile.ip_block_nodes));
                 }
             }
         }
@@ -464,7 +462,7 @@ impl PolicySet {
                     && matches!(item.target, PortTarget::Numbers(range)
                         if range.contains(connection.port) && range.first() != connection.port)
             })
-            .then_some(Assumption::EndPort(self.profile.end_port))
+            .then_some(Assumption::EndPort(self.cluster.profile.end_port))
     }
 }
 

@@ -525,6 +525,6 @@ fn unusable_input_is_reported() {
     let codes: Vec<&str> = diagnostics.iter().map(|d| d.code).collect();
     assert_eq!(
         codes,
-        ["duplicate-policy", "namespace-missing", "duplicate-address", "duplicate-address"]
+        ["namespace-missing", "duplicate-address", "duplicate-address", "duplicate-policy"]
     );
 }
