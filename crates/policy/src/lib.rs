@@ -15,10 +15,12 @@ mod decision;
 mod difference;
 mod end_set;
 mod index;
+mod miss;
 mod party;
 mod policy_set;
 mod profile;
 mod reach;
+mod remedy;
 mod vocabulary;
 
 pub use atom::Atom;
@@ -27,9 +29,11 @@ pub use connection::{Connection, ConnectionSet, End};
 pub use decision::{Decision, Judgement, RuleRef};
 pub use difference::{Change, Compared, Difference, PodPair};
 pub use index::{AtomIx, ClassIx, PodIx, PolicyIx};
+pub use miss::{Fault, Miss};
 pub use party::Party;
 pub use policy_set::PolicySet;
 pub use profile::{
     Assumption, EgressView, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Profile,
 };
 pub use reach::{Reach, Row};
+pub use remedy::{LabelChanges, Remedy};

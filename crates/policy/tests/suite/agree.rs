@@ -251,7 +251,7 @@ fn given_namespaces() -> impl Strategy<Value = Vec<Namespace>> {
     })
 }
 
-fn world() -> impl Strategy<Value = Oracle> {
+pub(crate) fn world() -> impl Strategy<Value = Oracle> {
     (given_namespaces(), pods(), prop::collection::vec(policy(), 0..=6), profile()).prop_map(
         |(namespaces, pods, policies, profile)| Oracle {
             namespaces,
@@ -264,7 +264,7 @@ fn world() -> impl Strategy<Value = Oracle> {
 }
 
 impl Oracle {
-    fn compile(&self) -> PolicySet {
+    pub(crate) fn compile(&self) -> PolicySet {
         let Self { namespaces, nodes, pods, policies, profile } = self;
         PolicySet::compile(namespaces, nodes, pods, policies, profile).0
     }
@@ -275,7 +275,7 @@ impl Oracle {
         pods.chain(outside).collect()
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (End, End)> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (End, End)> {
         let ends = self.ends();
         let sources = ends.clone();
         sources.into_iter().flat_map(move |a| ends.clone().into_iter().map(move |b| (a, b)))

@@ -3,6 +3,7 @@
 
 mod agree;
 mod cluster;
+mod explain;
 mod generated;
 mod oracle;
 mod truth;
