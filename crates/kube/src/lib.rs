@@ -1,5 +1,6 @@
 //! Kubernetes objects and reviews to and from files. **Invariant**: knows model only; bad input is named, never dropped.
 
+mod block;
 mod de;
 mod document;
 mod fault;

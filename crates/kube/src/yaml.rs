@@ -1,18 +1,31 @@
 //! YAML text to a [`Node`], with limits that hostile input cannot pass.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+use crate::block;
 use crate::fault::Fault;
+use crate::json::Piece;
 use crate::node::{Entries, Key, MAX_DEPTH, Node, Value, repeated, unread};
 
-/// How many nodes aliases may add to one document. Hand-written manifests share a few hundred at most.
-const MAX_ALIASED: usize = 20_000;
+/// How many nodes anchors may keep and aliases may add in one document. Hand-written manifests share a few hundred.
+const MAX_SHARED: usize = 20_000;
 
 /// Reads the one document in `text`, whose first line is line `line` of the file. `None`: it holds nothing but comments.
 pub(crate) fn parse(text: &str, line: u32) -> Result<Option<Node<'_>>, Fault> {
+    let content = text.strip_prefix("---\n").unwrap_or(text);
+    if content.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#')) {
+        return Ok(None);
+    }
+    match block::parse(Piece { text, line }) {
+        Some(node) => Ok(Some(node)),
+        None => full(text, line),
+    }
+}
+
+pub(crate) fn full(text: &str, line: u32) -> Result<Option<Node<'_>>, Fault> {
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     options.flow_nesting_limit = MAX_DEPTH;
@@ -47,7 +60,7 @@ struct Builder<'a> {
     open: Vec<Open<'a>>,
     /// Anchored nodes and how many nodes each holds.
     anchors: HashMap<usize, (Node<'a>, usize)>,
-    aliased: usize,
+    shared: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -62,12 +75,8 @@ impl<'a> Builder<'a> {
                 let Some((node, size)) = self.anchors.get(&id) else {
                     return Err(Fault::new(line, "an alias inside the value that it stands for"));
                 };
-                self.aliased += size;
-                if self.aliased > MAX_ALIASED {
-                    let message = format!("aliases expand to more than {MAX_ALIASED} values");
-                    return Err(Fault::new(line, message).hint("write the values out"));
-                }
-                let node = node.clone();
+                let (node, size) = (node.clone(), *size);
+                self.share(size, line)?;
                 self.node(node, 0)
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -91,6 +100,16 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Counts nodes that exist once more because of an anchor.
+    fn share(&mut self, nodes: usize, line: u32) -> Result<(), Fault> {
+        self.shared += nodes;
+        if self.shared <= MAX_SHARED {
+            return Ok(());
+        }
+        let message = format!("anchors and aliases stand for more than {MAX_SHARED} values");
+        Err(Fault::new(line, message).hint("write the values out"))
+    }
+
     fn open(&mut self, anchor: usize, line: u32, kind: OpenKind<'a>) -> Result<(), Fault> {
         if self.open.len() >= MAX_DEPTH {
             return Err(Fault::new(line, format!("nested deeper than {MAX_DEPTH} levels")));
@@ -102,6 +121,7 @@ impl<'a> Builder<'a> {
     fn node(&mut self, node: Node<'a>, anchor: usize) -> Result<(), Fault> {
         if anchor != 0 {
             let size = size(&node);
+            self.share(size, node.line)?;
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let parent = self.parent_key();
@@ -146,6 +166,10 @@ fn finish_map(entries: Entries<'_>) -> Result<Entries<'_>, Fault> {
     if let Some(key) = repeated(&own) {
         return Err(Fault::new(key.line, format!("the key {:?} stands twice", key.text)));
     }
+    if merges.is_empty() {
+        return Ok(own);
+    }
+    let mut seen: HashSet<_> = own.iter().map(|(key, _)| key.text.clone()).collect();
     for (key, merge) in merges {
         let maps = match merge.value {
             Value::Seq(items) => items,
@@ -156,7 +180,7 @@ fn finish_map(entries: Entries<'_>) -> Result<Entries<'_>, Fault> {
                 return Err(Fault::new(key.line, "'<<' merges mappings only"));
             };
             for (key, node) in inherited {
-                if !own.iter().any(|(k, _)| k.text == key.text) {
+                if seen.insert(key.text.clone()) {
                     own.push((key, node));
                 }
             }
@@ -203,7 +227,7 @@ mod tests {
         let tower = "[".repeat(100_000);
         let stairs: String = (0..5_000).map(|n| " ".repeat(n) + "a:\n").collect();
         for (text, message) in
-            [(bomb, "aliases expand to more than"), (tower, "limit"), (stairs, "limit")]
+            [(bomb, "anchors and aliases stand for more than"), (tower, "limit"), (stairs, "limit")]
         {
             let fault = parse(&text, 1).unwrap_err();
             assert!(fault.message.contains(message), "{fault:?}");
