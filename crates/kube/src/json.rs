@@ -14,40 +14,34 @@ pub(crate) struct Piece<'a> {
 
 /// One document, taken apart only so far that a list of any size can be read item by item.
 #[derive(Debug)]
-pub(crate) enum Document<'a> {
-    /// An object of its own.
-    Single(Piece<'a>),
-    /// An object with `items`.
-    List {
-        /// The object without its items.
-        header: Node<'a>,
-        /// The items.
-        items: Vec<Piece<'a>>,
-    },
+pub(crate) struct Document<'a> {
+    /// All of it, as far as it is valid.
+    pub(crate) whole: Piece<'a>,
+    /// `apiVersion` and `kind`.
+    pub(crate) header: Node<'a>,
+    /// The elements of `items`, when there is such an array.
+    pub(crate) items: Option<Vec<Piece<'a>>>,
+    /// The syntax error that ended it.
+    pub(crate) fault: Option<Fault>,
+    /// The text that follows.
+    pub(crate) rest: Piece<'a>,
 }
 
-/// Takes the first document off `text`. After a syntax error, what stood before it is returned beside the fault.
-/// The last part is the text that follows.
-pub(crate) fn document(text: Piece<'_>) -> (Option<Document<'_>>, Option<Fault>, Piece<'_>) {
+/// Takes the first document off `text`.
+pub(crate) fn document(text: Piece<'_>) -> Document<'_> {
     let mut parser = Parser { text: text.text, at: 0, line: text.line };
     parser.space();
-    let start = parser.piece_from(parser.at);
+    let (start, line) = (parser.at, parser.line);
     let mut items = None;
     let mut header = Vec::new();
     let fault = parser.top(&mut header, &mut items).err();
-    let rest = Piece { text: &text.text[parser.at..], line: parser.line };
-    let found = match (items, &fault) {
-        (Some(items), _) => {
-            let header = Node { line: start.line, value: Value::Map(header) };
-            Some(Document::List { header, items })
-        }
-        (None, Some(_)) => None,
-        (None, None) => {
-            let length = start.text.len() - rest.text.len();
-            Some(Document::Single(Piece { text: &start.text[..length], line: start.line }))
-        }
-    };
-    (found, fault, rest)
+    Document {
+        whole: Piece { text: &text.text[start..parser.at], line },
+        header: Node { line, value: Value::Map(header) },
+        items,
+        fault,
+        rest: Piece { text: &text.text[parser.at..], line: parser.line },
+    }
 }
 
 /// Reads one value that fills the text.
@@ -66,10 +60,6 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn piece_from(&self, at: usize) -> Piece<'a> {
-        Piece { text: &self.text[at..], line: self.line }
-    }
-
     fn fault(&self, what: &str) -> Fault {
         Fault::new(self.line, format!("not valid JSON: {what}"))
     }
@@ -129,9 +119,11 @@ impl<'a> Parser<'a> {
             if key.text == "items" && self.peek() == Some(b'[') && items.is_none() {
                 self.items(items.insert(Vec::new()))?;
             } else {
-                let small = matches!(&*key.text, "apiVersion" | "kind");
-                let node = self.value("", 1, small)?;
-                header.push((key, node));
+                let wanted = matches!(&*key.text, "apiVersion" | "kind");
+                let node = self.value("", 1, wanted)?;
+                if wanted {
+                    header.push((key, node));
+                }
             }
             if !self.more(b'}', "',' or '}'")? {
                 return Ok(());

@@ -122,12 +122,6 @@ impl Reader {
 
     fn stream(&mut self, file: &Origin, bytes: &[u8]) {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        if source::is_json(bytes)
-            && let Ok(text) = std::str::from_utf8(bytes)
-            && self.json(file, text)
-        {
-            return;
-        }
         for (document, line) in documents(bytes) {
             match std::str::from_utf8(document) {
                 Ok(text) => self.document(file, Piece { text, line }),
@@ -140,22 +134,24 @@ impl Reader {
         }
     }
 
-    /// Reads JSON documents. `false`: the text is not JSON after all, but may be YAML in flow style.
-    fn json(&mut self, file: &Origin, text: &str) -> bool {
-        let mut rest = Piece { text, line: 1 };
-        let mut first = true;
+    /// Reads JSON values, one after the other. `false`: the text is not JSON after all, but YAML in flow style.
+    fn json(&mut self, file: &Origin, text: Piece<'_>) -> bool {
+        let mut rest = text;
         while !rest.text.trim_ascii_start().is_empty() {
-            let (document, fault, after) = json::document(rest);
-            if fault.is_some() && first && yaml::parse(text, 1).is_ok() {
+            let document = json::document(rest);
+            let first = rest == text;
+            if document.fault.is_some() && first && yaml::parse(text.text, text.line).is_ok() {
                 return false;
             }
-            first = false;
-            match document {
-                None => {}
-                Some(json::Document::Single(piece)) => self.item(file, json::parse(piece), None),
-                Some(json::Document::List { header, items }) => {
+            let json::Document { whole, header, items, fault, rest: after } = document;
+            // The end of a truncated list, where kubectl writes the kind, is missing.
+            let list = is_list(&header, true) || fault.is_some();
+            match items {
+                Some(items) if list => {
                     self.list(file, &header, items.into_iter().map(json::parse));
                 }
+                _ if fault.is_none() => self.item(file, json::parse(whole), None),
+                _ => {}
             }
             if let Some(fault) = fault {
                 self.fault(file, "bad-json", None, fault);
@@ -166,8 +162,15 @@ impl Reader {
         true
     }
 
-    /// Reads one YAML document.
+    /// Reads one document of a YAML stream.
     fn document(&mut self, file: &Origin, document: Piece<'_>) {
+        let content = match document.text.strip_prefix("---\n") {
+            Some(text) => Piece { text, line: document.line + 1 },
+            None => document,
+        };
+        if source::is_json(content.text.as_bytes()) && self.json(file, content) {
+            return;
+        }
         if let Some(cut) = list(document) {
             match yaml::parse(&cut.header, document.line) {
                 Ok(Some(header)) if is_list(&header, true) => {

@@ -471,3 +471,52 @@ fn directories_are_searched() {
     reader.path(&directory.path().join("missing.yaml"));
     assert_eq!(reader.finish().diagnostics[0].code, "unreadable");
 }
+
+#[test]
+fn layouts_of_streams() {
+    let namespace = |name: &str| {
+        format!(
+            "{{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {{\"name\": \"{name}\"}}}}"
+        )
+    };
+    let names = |text: &str| {
+        let all = good(text).objects.namespaces;
+        all.iter().map(|n| format!("{}:{}", n.name, n.origin.line)).collect::<Vec<_>>().join(" ")
+    };
+    let (a, b) = (namespace("a"), namespace("b"));
+    assert_eq!(names(&format!("{a}{b}")), "a:1 b:1");
+    assert_eq!(names(&format!("{a}\n---\n\n{b}\n")), "a:1 b:4");
+    assert_eq!(names("{apiVersion: v1, kind: Namespace, metadata: {name: a}}"), "a:1");
+    assert_eq!(names(&format!("apiVersion: v1\nkind: List\nitems:\n- {a}\n- {b}\n")), "a:4 b:5");
+    assert_eq!(names(&format!("{{apiVersion: v1, kind: List, items: [\n{a},\n{b}]}}")), "a:2 b:3");
+    assert_eq!(
+        names(
+            "apiVersion: v1\r\nkind: List\r\nitems:\r\n- apiVersion: v1\r\n  kind: Namespace\r\n  metadata:\r\n    name: a\r\n"
+        ),
+        "a:4"
+    );
+    // Items of typed lists take their kind from the list; `items` of other kinds are their own business.
+    assert_eq!(
+        names("apiVersion: v1\nkind: NamespaceList\nitems:\n- metadata: {name: a}\n"),
+        "a:4"
+    );
+    assert_eq!(
+        names(
+            "{\"apiVersion\": \"v1\", \"items\": [{\"metadata\": {\"name\": \"a\"}}], \"kind\": \"NamespaceList\"}"
+        ),
+        "a:1"
+    );
+    let thing = good("{\"apiVersion\": \"x.org/v1\", \"kind\": \"Thing\", \"items\": [1, {}]}");
+    assert_eq!(thing.ignored.get("x.org/v1/Thing"), Some(&1));
+    let thing = good(
+        "apiVersion: x.org/v1\nkind: DenyList\nspec: {}\n---\napiVersion: v1\nkind: List\nitems: []\n",
+    );
+    assert_eq!(thing.ignored.values().sum::<usize>(), 1);
+    // Directives belong to the document below them, and anchors to theirs.
+    assert_eq!(
+        names(
+            "%YAML 1.2\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: &n a, labels: {x: *n}}\n"
+        ),
+        "a:3"
+    );
+}

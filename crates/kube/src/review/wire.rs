@@ -5,6 +5,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::de::Lined;
 use crate::port::{IntOrString, PolicyPort};
@@ -54,6 +55,14 @@ pub(super) enum Kind {
 pub(super) struct MetadataWire {
     /// Name of the review.
     pub(super) name: Lined<String>,
+    /// Labels, for the tools that keep the file.
+    #[serde(default)]
+    #[expect(dead_code, reason = "accepted, not used")]
+    labels: BTreeMap<String, String>,
+    /// Annotations, for the tools that keep the file.
+    #[serde(default)]
+    #[expect(dead_code, reason = "accepted, not used")]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
