@@ -82,7 +82,7 @@ impl<'a, R: Resolver> Resolution<'a, R> {
         {
             return KnownEnd { id: known.id, strength };
         }
-        let resolved = self.resolver.resolve(*ip, at, hint.as_deref());
+        let resolved = self.resolver.resolve(ip.to_canonical(), at, hint.as_deref());
         let peer = PeerId(self.peers.id(resolved.peer));
         let node = resolved.node.map(|node| self.nodes.id(node));
         let id = EndId(self.ends.id((peer, node)));
