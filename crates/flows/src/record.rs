@@ -435,3 +435,215 @@ fn pod_hint(field: &'static str, text: &[u8]) -> Result<Arc<Hint>, Fault> {
     let pod = PodRef { namespace, name: Name::new(name).map_err(|_| fault())? };
     Ok(Arc::new(Hint::Pod { pod, workload, labels }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use ringfence_model::Timestamp;
+
+    fn ip() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<[u8; 4]>().prop_map(IpAddr::from),
+            any::<[u8; 16]>().prop_map(IpAddr::from)
+        ]
+    }
+
+    fn pod() -> impl Strategy<Value = Option<RecordPod>> {
+        let labels = prop::collection::btree_map("[a-z\"\\\\/]{1,5}", "\\PC{0,5}", 0..3);
+        let pod = ("[a-z]{1,5}", "[a-z]{1,5}", any::<bool>(), prop::option::of(labels)).prop_map(
+            |(namespace, name, owned, labels)| RecordPod {
+                namespace,
+                workload: owned
+                    .then(|| RecordWorkload { kind: "Deployment".into(), name: name.clone() }),
+                name,
+                labels,
+            },
+        );
+        prop::option::of(pod)
+    }
+
+    fn record() -> impl Strategy<Value = Record> {
+        let moments = (0..4_000_000_000i64, 0..1_000_000_000i64).prop_map(|(start, length)| {
+            let text =
+                |nanos| jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap().to_string();
+            (text(start * 1_000_000_001), text(start * 1_000_000_001 + length))
+        });
+        let port = any::<NonZeroU16>;
+        let source = (ip(), prop::option::of(port()), pod(), prop::option::of("[a-z]{1,5}"))
+            .prop_map(|(ip, port, pod, node)| RecordSource { ip, port, pod, node });
+        let destination = (ip(), port(), pod(), prop::option::of("[a-z]{1,5}"))
+            .prop_map(|(ip, port, pod, node)| RecordDestination { ip, port, pod, node });
+        let dialled =
+            prop::option::of((ip(), port()).prop_map(|(ip, port)| SocketAddress { ip, port }));
+        let counts = any::<[u64; 3]>().prop_map(|[opened, refused, denied]| Counts {
+            opened,
+            refused,
+            denied,
+        });
+        let volume = || {
+            prop::option::of(
+                (0..3u64, 0..3u64).prop_map(|(bytes, packets)| Volume { bytes, packets }),
+            )
+        };
+        let protocol = prop::sample::select(vec![
+            RecordProtocol::Tcp,
+            RecordProtocol::Udp,
+            RecordProtocol::Sctp,
+        ]);
+        let observer = ("[a-z]{1,5}", any::<bool>()).prop_map(|(node, client)| Observer {
+            node,
+            side: if client { RecordSide::Client } else { RecordSide::Server },
+        });
+        (moments, observer, protocol, source, destination, dialled, counts, volume(), volume())
+            .prop_map(
+                |(
+                    (start, end),
+                    observer,
+                    protocol,
+                    source,
+                    destination,
+                    dialled,
+                    connections,
+                    sent,
+                    received,
+                )| {
+                    Record {
+                        version: VERSION,
+                        start,
+                        end,
+                        observer,
+                        protocol,
+                        source,
+                        destination,
+                        dialled,
+                        connections,
+                        sent,
+                        received,
+                    }
+                },
+            )
+    }
+
+    /// The flow of a record, by way of its fields.
+    fn flow(record: &Record) -> Flow {
+        let time = |text: &str| {
+            let moment: jiff::Timestamp = text.parse().unwrap();
+            Timestamp::from_nanos(i64::try_from(moment.as_nanosecond()).unwrap())
+        };
+        let name = |text: &str| Name::new(text).unwrap();
+        let end = |ip: IpAddr, pod: &Option<RecordPod>, node: &Option<String>| {
+            let hint = match (pod, node) {
+                (Some(pod), _) => Some(Hint::Pod {
+                    pod: PodRef { namespace: name(&pod.namespace), name: name(&pod.name) },
+                    workload: pod.workload.as_ref().map(|w| WorkloadRef {
+                        namespace: name(&pod.namespace),
+                        kind: w.kind.as_str().into(),
+                        name: name(&w.name),
+                    }),
+                    labels: pod.labels.clone().map(|labels| labels.into_iter().collect()),
+                }),
+                (None, Some(node)) => Some(Hint::Node(Some(name(node)))),
+                (None, None) => None,
+            };
+            End { ip, hint: hint.map(Arc::new) }
+        };
+        let moved = |volume: Option<Volume>| volume.is_some_and(|v| v.bytes + v.packets > 0);
+        Flow {
+            start: time(&record.start),
+            end: time(&record.end),
+            source: end(record.source.ip, &record.source.pod, &record.source.node),
+            destination: end(
+                record.destination.ip,
+                &record.destination.pod,
+                &record.destination.node,
+            ),
+            observer: Some(name(&record.observer.node)),
+            seen: Seen::Connections(Connections {
+                protocol: match record.protocol {
+                    RecordProtocol::Tcp => Protocol::Tcp,
+                    RecordProtocol::Udp => Protocol::Udp,
+                    RecordProtocol::Sctp => Protocol::Sctp,
+                },
+                client_port: record.source.port,
+                port: record.destination.port,
+                dialled: record.dialled.map(|d| (d.ip, d.port)),
+                side: match record.observer.side {
+                    RecordSide::Client => Side::Client,
+                    RecordSide::Server => Side::Server,
+                },
+                opened: record.connections.opened,
+                refused: record.connections.refused,
+                denied: record.connections.denied,
+                traffic: moved(record.sent) || moved(record.received),
+            }),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_says_what_the_record_says(records in prop::collection::vec(record(), 1..6)) {
+            let mut reader = Records::new();
+            // Every record twice: the second time its pods are recognised.
+            for record in records.iter().chain(&records) {
+                let line = serde_json::to_string(record).unwrap();
+                let Ok(Item::Flow(read)) = reader.decode(line.as_bytes()) else { panic!("{line}") };
+                prop_assert_eq!(read, flow(record));
+                prop_assert_eq!(&serde_json::from_str::<Record>(&line).unwrap(), record);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        let good = r#"{"version":1,"start":"2026-03-02T01:00:10Z","end":"2026-03-02T01:00:20Z","observer":{"node":"n","side":"client"},"protocol":"TCP","source":{"ip":"10.0.0.1"},"destination":{"ip":"10.0.0.2","port":80},"connections":{"opened":1}}"#;
+        assert!(Records::new().decode(good.as_bytes()).is_ok());
+        for (from, to, expected) in [
+            (r#""version":1"#, r#""version":2"#, "version 2 of the format is not known"),
+            (r#""version":1,"#, "", "version is missing"),
+            (
+                "01:00:20Z",
+                "00:00:20Z",
+                "end is \"2026-03-02T00:00:20Z\", which is not what it should be",
+            ),
+            (r#""TCP""#, r#""ICMP""#, "protocol is \"ICMP\", which is not what it should be"),
+            (
+                r#""port":80"#,
+                r#""port":0"#,
+                "destination.port is \"0\", which is not what it should be",
+            ),
+            (r#","port":80"#, "", "destination.port is missing"),
+            (
+                r#""client""#,
+                r#""both""#,
+                "observer.side is \"both\", which is not what it should be",
+            ),
+            (
+                r#""opened":1"#,
+                r#""opened":-1"#,
+                "connections.opened is \"-1\", which is not what it should be",
+            ),
+            (r#","connections":{"opened":1}"#, "", "connections is missing"),
+            (r#""node":"n","#, "", "observer.node is missing"),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            let Err(fault) = Records::new().decode(bad.as_bytes()) else { panic!("{bad}") };
+            assert_eq!(fault.to_string(), expected, "{bad}");
+        }
+    }
+
+    /// `UPDATE_SCHEMAS=1` writes the file.
+    #[test]
+    fn the_published_schema_is_that_of_the_record() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/flow.v1.json");
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Record)).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas"))
+                .unwrap();
+            std::fs::write(path, &schema).unwrap();
+        }
+        let published = std::fs::read_to_string(path).unwrap();
+        assert_eq!(published, schema, "run the test with UPDATE_SCHEMAS=1");
+    }
+}
