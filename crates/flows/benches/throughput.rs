@@ -1,4 +1,5 @@
 //! Lines read, resolved and aggregated per second on one core: `cargo bench -p ringfence-flows`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark may fail")]
 
 #[path = "generator/mod.rs"]
 mod generator;

@@ -1,5 +1,6 @@
 //! Peak memory at any number of lines, streamed from a generator, so that the log itself takes no memory:
 //! `cargo run --release -p ringfence-flows --example memory -- [hubble|record] [lines] [seed]`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "an example may fail")]
 
 #[path = "../benches/generator/mod.rs"]
 mod generator;

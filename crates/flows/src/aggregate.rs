@@ -360,17 +360,14 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             Some(touched) => touched.value,
             None => self.dialled.insert(client, Vec::new()),
         };
-        let at = match views.iter().position(|view| view.service == service) {
-            Some(at) => {
-                views[at].connection.sight.renew(times, ends, &mut self.resolution);
-                at
-            }
-            None => {
-                let sight = Sight::new(times, ends, &mut self.resolution);
-                let connection = Connection::new(sight, true);
-                views.push(Dialled { service, connection, paired: false });
-                views.len() - 1
-            }
+        let at = if let Some(at) = views.iter().position(|view| view.service == service) {
+            views[at].connection.sight.renew(times, ends, &mut self.resolution);
+            at
+        } else {
+            let sight = Sight::new(times, ends, &mut self.resolution);
+            let connection = Connection::new(sight, true);
+            views.push(Dialled { service, connection, paired: false });
+            views.len() - 1
         };
         see(&mut views[at].connection);
     }
@@ -386,15 +383,12 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             return Use::Repeated;
         }
         let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
-        let pings = match self.pings.touch(key) {
-            Some(Touched { value: pings, .. }) => {
-                pings.sight.renew(times, ends, &mut self.resolution);
-                pings
-            }
-            None => {
-                let sight = Sight::new(times, ends, &mut self.resolution);
-                self.pings.insert(key, Pings::new(sight))
-            }
+        let pings = if let Some(Touched { value: pings, .. }) = self.pings.touch(key) {
+            pings.sight.renew(times, ends, &mut self.resolution);
+            pings
+        } else {
+            let sight = Sight::new(times, ends, &mut self.resolution);
+            self.pings.insert(key, Pings::new(sight))
         };
         pings.add(packet.point, packet.verdict);
         Use::Used
@@ -409,33 +403,23 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             port,
             service: self.resolution.service_at(ip, port, protocol),
         };
-        let calls = match self.sockets.touch(key) {
-            Some(Touched { value: calls, .. }) => calls,
-            None => {
-                let client = self.resolution.end(&flow.source, flow.start);
-                let calls = SocketCalls {
-                    first: flow.start,
-                    last: flow.end,
-                    client,
-                    protocol,
-                    dialled: None,
-                    translated: None,
-                };
-                self.sockets.insert(key, calls)
-            }
+        let calls = if let Some(Touched { value: calls, .. }) = self.sockets.touch(key) {
+            calls
+        } else {
+            let client = self.resolution.end(&flow.source, flow.start);
+            self.sockets.insert(key, SocketCalls::new((flow.start, flow.end), client, protocol))
         };
-        let (slot, both) = match stage {
-            SocketStage::Dialled => (calls.dialled, true),
-            SocketStage::Translated => (calls.translated, false),
+        let before = match stage {
+            SocketStage::Dialled => calls.dialled,
+            SocketStage::Translated => calls.translated,
         };
-        if slot.is_some_and(|before| before != called) {
-            // The socket is used for another destination.
+        if before.is_some_and(|before| before != called) {
+            // The socket is used for another destination, or its Service chose another backend.
             retire_calls(calls, &self.resolution, &mut self.sums);
-            calls.translated = None;
-            if both {
-                calls.dialled = None;
-            }
-            (calls.first, calls.last) = (flow.start, flow.end);
+            let dialled = calls.dialled.filter(|_| stage == SocketStage::Translated);
+            let client = calls.client;
+            *calls = SocketCalls::new((flow.start, flow.end), client, protocol);
+            calls.dialled = dialled;
         }
         match stage {
             SocketStage::Dialled => calls.dialled = Some(called),
@@ -459,16 +443,13 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         let service =
             dialled.and_then(|(ip, port)| self.resolution.service_at(Ip::from(ip), port, protocol));
         let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
-        let tally = match self.tallies.touch(pair) {
-            Some(Touched { value: tally, .. }) => {
-                tally.sight.renew(times, ends, &mut self.resolution);
-                tally
-            }
-            None => {
-                let sight = Sight::new(times, ends, &mut self.resolution);
-                let untranslated = self.resolution.service_at(pair.server, port, protocol);
-                self.tallies.insert(pair, Tally::new(sight, untranslated))
-            }
+        let tally = if let Some(Touched { value: tally, .. }) = self.tallies.touch(pair) {
+            tally.sight.renew(times, ends, &mut self.resolution);
+            tally
+        } else {
+            let sight = Sight::new(times, ends, &mut self.resolution);
+            let untranslated = self.resolution.service_at(pair.server, port, protocol);
+            self.tallies.insert(pair, Tally::new(sight, untranslated))
         };
         tally.add(counted);
         if let Some(service) = service

@@ -1,6 +1,6 @@
 //! What observers say about the ends of flows, parsed once per distinct text.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -74,9 +74,7 @@ impl<T: Clone> Descriptions<T> {
 
 /// A hash that is the same in every run.
 pub(crate) fn hash_of(value: &impl Hash) -> u64 {
-    let mut hasher = FixedState::default().build_hasher();
-    value.hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one(value)
 }
 
 /// Names of nodes, shared: a log has few of them and repeats one in each line.

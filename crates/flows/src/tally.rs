@@ -121,6 +121,14 @@ pub(crate) struct Called {
 }
 
 impl SocketCalls {
+    pub(crate) fn new(
+        (first, last): (Timestamp, Timestamp),
+        client: KnownEnd,
+        protocol: Protocol,
+    ) -> Self {
+        Self { first, last, client, protocol, dialled: None, translated: None }
+    }
+
     /// One connection.
     pub(crate) fn evidence(&self) -> Evidence {
         let (first_seen, last_seen) = (self.first, self.last);

@@ -1,6 +1,6 @@
 //! Inputs as they come: compressed, cut off, garbled, huge, and in pieces.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
-#[allow(dead_code, reason = "not every test uses all of it")]
 mod log;
 mod support;
 

@@ -1,6 +1,6 @@
 //! What must hold for every log: order, repetition and files do not matter, and the counts are the true ones.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
-#[allow(dead_code, reason = "not every test uses all of it")]
 mod log;
 mod support;
 

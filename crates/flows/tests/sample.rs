@@ -1,4 +1,5 @@
 //! The edges of the realistic sample are the true ones.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod support;
 
@@ -117,7 +118,7 @@ fn expected_label(peer: &Value) -> String {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     forwarded: u64,
     dropped: u64,

@@ -1,6 +1,6 @@
 //! One row a situation: a small log, and the edges that it is evidence of.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
-#[allow(dead_code, reason = "not every test uses all of it")]
 mod log;
 mod support;
 

@@ -122,7 +122,7 @@ impl Generator {
         table
     }
 
-    /// SplitMix64 (Steele, Lea, Flood 2014).
+    /// The generator `SplitMix64` (Steele, Lea, Flood 2014).
     fn next(&mut self, below: u32) -> u32 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;

@@ -1,4 +1,10 @@
 //! Lines of logs, built from what matters in them.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "for tests, of which not every one uses all of it"
+)]
 
 use ringfence_flows::{Aggregator, Observations, Options, ReadError, ReadOptions, read_flows};
 use ringfence_model::{Edge, Protocol};
@@ -72,25 +78,27 @@ pub(crate) fn hubble(short: &str) -> String {
             .collect();
         l4_members.push(format!(r#""flags":{{{}}}"#, flags.join(",")));
     }
-    let (mut verdict, mut kind, mut extra) = ("FORWARDED", "L3_L4", String::new());
+    let (mut verdict, mut kind, mut extra) = ("FORWARDED", "L3_L4", Vec::new());
     for word in more {
         match *word {
             "DROPPED" | "ERROR" | "AUDIT" | "REDIRECTED" | "VERDICT_UNKNOWN" => verdict = word,
-            "request" => extra += r#","is_reply":false"#,
-            "reply" => extra += r#","is_reply":true"#,
-            "policy" => extra += r#","event_type":{"type":5}"#,
-            "drop" => extra += r#","event_type":{"type":1,"sub_type":133}"#,
+            "request" => extra.push(r#","is_reply":false"#.to_owned()),
+            "reply" => extra.push(r#","is_reply":true"#.to_owned()),
+            "policy" => extra.push(r#","event_type":{"type":5}"#.to_owned()),
+            "drop" => extra.push(r#","event_type":{"type":1,"sub_type":133}"#.to_owned()),
             "L7" => kind = "L7",
             "pre" | "post" => {
                 (kind, verdict) = ("SOCK", if *word == "pre" { "TRACED" } else { "TRANSLATED" });
                 let word = word.to_uppercase();
-                extra += &format!(r#","sock_xlate_point":"SOCK_XLATE_POINT_{word}_DIRECTION_FWD""#);
+                extra.push(format!(
+                    r#","sock_xlate_point":"SOCK_XLATE_POINT_{word}_DIRECTION_FWD""#
+                ));
             }
             point if point.starts_with("TO_") || point.starts_with("FROM_") => {
-                extra += &format!(r#","trace_observation_point":"{point}""#);
+                extra.push(format!(r#","trace_observation_point":"{point}""#));
             }
             cookie if cookie.starts_with("cookie=") => {
-                extra += &format!(r#","socket_cookie":"{}""#, &cookie[7..]);
+                extra.push(format!(r#","socket_cookie":"{}""#, &cookie[7..]));
             }
             other => panic!("{other}"),
         }
@@ -100,7 +108,8 @@ pub(crate) fn hubble(short: &str) -> String {
     let time = format!("2026-03-02T01:{:02}:{:02}.{fraction}Z", seconds / 60, seconds % 60);
     format!(
         r#"{{"flow":{{"time":"{time}","verdict":"{verdict}","IP":{{"source":"{source}","destination":"{destination}"}},"l4":{{"{protocol}":{{{}}}}},"source":{{}},"destination":{{}},"Type":"{kind}","node_name":"{node}"{extra}}},"node_name":"{node}","time":"{time}"}}"#,
-        l4_members.join(",")
+        l4_members.join(","),
+        extra = extra.concat()
     )
 }
 
@@ -117,11 +126,11 @@ pub(crate) fn record(short: &str) -> String {
         None => format!(r#"{{"ip":"{end}"}}"#),
     };
     let counts: Vec<u64> = counts.split('/').map(|n| n.parse().unwrap()).collect();
-    let mut extra = String::new();
+    let mut extra = Vec::new();
     for word in more {
         match word.split_once('=').unwrap() {
-            ("sent", bytes) => extra += &format!(r#","sent":{{"bytes":{bytes},"packets":1}}"#),
-            ("dialled", end) => extra += &format!(r#","dialled":{}"#, socket(end)),
+            ("sent", bytes) => extra.push(format!(r#","sent":{{"bytes":{bytes},"packets":1}}"#)),
+            ("dialled", end) => extra.push(format!(r#","dialled":{}"#, socket(end))),
             other => panic!("{other:?}"),
         }
     }
@@ -136,6 +145,7 @@ pub(crate) fn record(short: &str) -> String {
         counts[0],
         counts[1],
         counts[2],
+        extra = extra.concat()
     )
 }
 
@@ -174,8 +184,6 @@ pub(crate) fn show(edge: &Edge) -> String {
     if edge.key.nature == ringfence_model::Nature::OwnNode {
         text += " own-node";
     }
-    for service in &edge.services {
-        text += &format!(" via {service}");
-    }
+    text.extend(edge.services.iter().map(|service| format!(" via {service}")));
     text.replace("shop/Deployment/", "").replace("kube/Deployment/", "")
 }

@@ -1,4 +1,10 @@
 //! A resolver that is a table, for tests.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "for tests, of which not every one uses all of it"
+)]
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,7 +24,6 @@ pub(crate) struct Table {
     pub(crate) services: HashMap<(IpAddr, Protocol, Port), ServiceTarget>,
 }
 
-#[allow(dead_code, reason = "not every test uses all of it")]
 impl Table {
     /// `ns/Kind/name` on a node.
     pub(crate) fn pod(mut self, ip: &str, workload: &str, node: &str) -> Self {
