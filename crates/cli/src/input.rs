@@ -142,15 +142,15 @@ fn flows(files: &[PathBuf], aggregator: &mut Aggregator<'_, Inventory>) -> anyho
         } else {
             ringfence_flows::read_file(file, ReadOptions::default(), aggregator, progress)
         };
-        result.map_err(hinted)?;
+        result.map_err(|error| hinted(&error))?;
         done += read;
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-fn hinted(error: ReadError) -> anyhow::Error {
-    let hint = match &error {
+fn hinted(error: &ReadError) -> anyhow::Error {
+    let hint = match error {
         ReadError::Open { .. } => "give the path of a flow log, or - for stdin",
         ReadError::Truncated { .. } => {
             "copy or compress the log again, or cut it after the last whole line"

@@ -42,7 +42,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Edges(args) => command::edges::run(&args),
         Command::Check(args) => command::check::run(&args),
         Command::Explain(args) => command::explain::run(&args),
-        Command::Completions { shell } => command::completions::shell(shell),
+        Command::Completions { shell } => Ok(command::completions::shell(shell)),
         Command::Man { directory } => command::completions::man(&directory),
     };
     match outcome {

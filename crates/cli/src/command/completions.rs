@@ -10,9 +10,9 @@ use crate::Outcome;
 use crate::args::Args;
 
 /// Prints a completion script.
-pub(crate) fn shell(shell: clap_complete::Shell) -> anyhow::Result<Outcome> {
+pub(crate) fn shell(shell: clap_complete::Shell) -> Outcome {
     clap_complete::generate(shell, &mut Args::command(), "ringfence", &mut stdout().lock());
-    Ok(Outcome::Fine)
+    Outcome::Fine
 }
 
 /// Writes one man page per command.

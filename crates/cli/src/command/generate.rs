@@ -35,7 +35,8 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
         prove(case, &plan, &written, &args.traffic.profile.profile.1, traffic.observed);
 
     if args.output == Path::new("-") {
-        print_text(&files.iter().map(|file| format!("---\n{}", file.text)).collect::<String>())?;
+        let documents: Vec<&str> = files.iter().flat_map(|file| ["---\n", &file.text]).collect();
+        print_text(&documents.concat())?;
     } else {
         write_directory(&args.output, &files, &certificate)?;
     }

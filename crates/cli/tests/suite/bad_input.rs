@@ -166,7 +166,8 @@ fn a_truncated_archive() {
 fn an_alias_bomb_and_deep_nesting_are_refused() {
     let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");
     for (this, before) in ('b'..='i').zip('a'..) {
-        bomb.push_str(&format!("{this}: &{this} [{}]\n", vec![format!("*{before}"); 9].join(", ")));
+        let nine = vec![format!("*{before}"); 9].join(", ");
+        bomb += &format!("{this}: &{this} [{nine}]\n");
     }
     let said = refusal(&with("cluster.yaml", bomb.as_bytes()), &[]);
     assert!(said.contains("cluster.yaml"), "{said}");

@@ -107,7 +107,7 @@ impl Town {
                 "source": {"ip": source}, "destination": {"ip": destination, "port": port},
                 "connections": {"opened": opened},
             });
-            log.push_str(&format!("{record}\n"));
+            log += &format!("{record}\n");
         }
         std::fs::write(file, log).unwrap();
         self
