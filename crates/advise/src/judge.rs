@@ -308,10 +308,7 @@ fn forbid_at_both_ends(rows: &mut [Row<'_>]) {
         .map(|row| &row.edge.key)
         .collect();
     for row in rows {
-        // A direction that the review leaves alone is not judged by what the other end does.
-        if matches!(&row.verdict, Verdict::Kept(why) if *why != Kept::Unmanaged)
-            && cut.contains(&row.edge.key)
-        {
+        if matches!(row.verdict, Verdict::Kept(_)) && cut.contains(&row.edge.key) {
             row.verdict = Verdict::Cut(Cut::OtherEnd);
         }
     }

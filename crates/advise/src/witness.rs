@@ -20,7 +20,7 @@ use crate::selection::Selection;
 /// Addresses that stand for anywhere outside (RFC 5737 and RFC 3849, reserved for documentation).
 const ANYWHERE: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
 
-/// A policy set compiled over all live pods and one pod from each workload's template, so that workloads without a
+/// A policy set compiled over all live pods and two pods from each workload's template, so that workloads without a
 /// running pod, and the next rollout of all others, are judged too.
 #[derive(Debug)]
 pub struct World<'a> {
@@ -52,8 +52,11 @@ impl<'a> World<'a> {
                 workloads[pod] = Some(&workload.reference);
             }
             if !workload.host_network {
-                pods.push(template_pod(workload));
-                workloads.push(Some(&workload.reference));
+                // Two, because one alone would only show that a pod reaches itself.
+                for _ in 0..2 {
+                    pods.push(template_pod(workload));
+                    workloads.push(Some(&workload.reference));
+                }
             }
         }
         let (set, _) =

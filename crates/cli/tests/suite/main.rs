@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod boutique;
+mod generated;
 mod harness;
 mod proof;
 mod review;
