@@ -150,11 +150,8 @@ impl<'a> Parser<'a> {
             } else {
                 self.scalar(number, rest, column, wanted)?
             };
-            if build {
-                let value = if wanted { node.value } else { Value::Unread };
-                let key = Key { line: number, text: key.into() };
-                entries.push((key, Node { line: node.line, value }));
-            }
+            let value = if wanted { node.value } else { Value::Unread };
+            entries.push((Key { line: number, text: key.into() }, Node { line: node.line, value }));
         }
         if repeated(&entries).is_some() {
             return None;
@@ -476,7 +473,7 @@ mod tests {
 
         #[test]
         fn damaged_manifests(
-            edits in prop::collection::vec((0usize..40, 0u8..6, line(), 0usize..60), 1..4)
+            edits in prop::collection::vec((0usize..40, 0u8..7, line(), 0usize..60), 1..4)
         ) {
             let mut lines: Vec<String> = MANIFEST.lines().map(|line| format!("{line}\n")).collect();
             for (at, action, new, column) in edits {
@@ -486,7 +483,8 @@ mod tests {
                     1 => lines.insert(at, new),
                     2 => lines[at] = new,
                     3 => lines[at].insert(0, ' '),
-                    4 => drop((lines[at].len() > 1).then(|| lines[at].remove(0))),
+                    4 => lines.insert(at, lines[at].clone()),
+                    5 => drop((lines[at].len() > 1).then(|| lines[at].remove(0))),
                     _ => {
                         let column = column % lines[at].len();
                         lines[at].insert(column, [' ', ':', '-', '\'', '"', '#', '[', '\\'][column % 8]);

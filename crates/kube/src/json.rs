@@ -188,10 +188,8 @@ impl<'a> Parser<'a> {
             let key = self.key()?;
             let wanted = build && !unread(parent, &key.text);
             let node = self.value(&key.text, depth + 1, wanted)?;
-            if build {
-                let value = if wanted { node.value } else { Value::Unread };
-                entries.push((key, Node { line: node.line, value }));
-            }
+            let value = if wanted { node.value } else { Value::Unread };
+            entries.push((key, Node { line: node.line, value }));
             if !self.more(b'}', "',' or '}'")? {
                 break;
             }
