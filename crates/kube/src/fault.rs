@@ -56,11 +56,22 @@ impl Fault {
         let Self { line, path, message, hint } = self;
         let message = if path.is_empty() { message } else { format!("{path}: {message}") };
         let line = if line == 0 { origin.line } else { line };
-        let mut diagnostic = Diagnostic::error(code, message).at(origin.at(line));
-        diagnostic.subject = subject.map(Into::into);
-        diagnostic.hint = hint;
+        let mut diagnostic = Diagnostic::error(code, shown(&message)).at(origin.at(line));
+        diagnostic.subject = subject.map(shown);
+        diagnostic.hint = hint.as_deref().map(shown);
         diagnostic
     }
+}
+
+/// Text of the input that is safe and short enough for a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut out: String = text.chars().take(LONGEST).map(visible).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('\u{2026}');
+    }
+    out
 }
 
 impl fmt::Display for Fault {

@@ -7,7 +7,7 @@ use ringfence_model::object::Objects;
 use ringfence_model::{Diagnostic, Name, Origin, Rule};
 
 use crate::document::{documents, list};
-use crate::fault::Fault;
+use crate::fault::{Fault, shown};
 use crate::json::{self, Piece};
 use crate::node::{Node, Value};
 use crate::object::{Context, Kind, Object};
@@ -140,7 +140,9 @@ impl Reader {
         while !rest.text.trim_ascii_start().is_empty() {
             let document = json::document(rest);
             let first = rest == text;
-            if document.fault.is_some() && first && yaml::parse(text.text, text.line).is_ok() {
+            // Nobody writes megabytes of flow style by hand; that is JSON cut off.
+            let by_hand = first && text.text.len() <= source::MAX_LINE;
+            if document.fault.is_some() && by_hand && yaml::parse(text.text, text.line).is_ok() {
                 return false;
             }
             let json::Document { whole, header, items, fault, rest: after } = document;
@@ -266,7 +268,7 @@ impl Reader {
                     .hint("write its items into the outer list");
                 return self.fault(file, "bad-object", Some(&kind_text), fault);
             }
-            *self.ignored.entry(format!("{api_version}/{kind_text}")).or_default() += 1;
+            *self.ignored.entry(shown(&format!("{api_version}/{kind_text}"))).or_default() += 1;
             return;
         };
         let origin = file.at(node.line);
