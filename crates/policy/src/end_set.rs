@@ -40,6 +40,24 @@ impl EndSet {
         matches!(self, Self::All)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Few(ends) => ends.is_empty(),
+            Self::Many(bits) => bits.is_clear(),
+        }
+    }
+
+    pub(crate) fn is_subset(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::All) => true,
+            (Self::All, _) => false,
+            (Self::Many(bits), Self::Many(more)) => bits.is_subset(more),
+            (Self::Few(ends), _) => ends.iter().all(|end| other.contains(*end)),
+            (Self::Many(bits), Self::Few(_)) => bits.ones().all(|end| other.contains(index(end))),
+        }
+    }
+
     /// Calls `f` with every member, in ascending order.
     pub(crate) fn for_each(&self, universe: usize, mut f: impl FnMut(u32)) {
         match self {

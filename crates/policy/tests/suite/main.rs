@@ -5,6 +5,7 @@ mod agree;
 mod cluster;
 mod explain;
 mod generated;
+mod lint;
 mod oracle;
 mod truth;
 mod upstream;
