@@ -4,6 +4,7 @@
 //! **Invariant**: this crate knows no file format, no clock, no disk, no network and no async runtime.
 //! Readers and writers elsewhere turn wire formats into these types, whose constructors hold the rules.
 
+pub mod cluster_policy;
 pub mod diagnostic;
 pub mod edge;
 pub mod flow;
@@ -16,6 +17,9 @@ pub mod resolve;
 pub mod review;
 pub mod time;
 
+pub use cluster_policy::{
+    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule, Tier,
+};
 pub use diagnostic::{Diagnostic, Origin, Severity};
 pub use edge::{Edge, EdgeKey, Evidence, Nature, ServicePortRef};
 pub use flow::Flow;
