@@ -8,6 +8,22 @@ use ringfence_model::{Cidr, IpBlock};
 
 use crate::index::index;
 
+/// A block of addresses, and whom it sees.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Block {
+    pub(crate) block: IpBlock,
+    pub(crate) sees: Sees,
+}
+
+/// Whom a [`Block`] matches by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sees {
+    /// What the profile says of ipBlocks.
+    ByProfile,
+    /// Everyone, pods and nodes included.
+    Everyone,
+}
+
 /// Addresses that lie in exactly the same ipBlocks, so that policies cannot tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Atom {
@@ -106,13 +122,13 @@ struct Cut {
     last: u128,
     begins: Vec<u32>,
     excepts: Vec<u32>,
-    /// Whether its address is in no block at all.
+    /// Whether its address is only in blocks that see everyone.
     apart: bool,
 }
 
 impl AddressSpace {
-    /// Cuts the space along the blocks. The addresses of `apart` are in no block, whatever the blocks say.
-    pub(crate) fn new(blocks: &[&IpBlock], apart: &HashSet<IpAddr>) -> Self {
+    /// Cuts the space along the blocks. The addresses of `apart` are only in blocks that see everyone.
+    pub(crate) fn new(blocks: &[Block], apart: &HashSet<IpAddr>) -> Self {
         let cuts = cuts(blocks, apart);
         let mut ids: HashMap<Vec<u32>, u32> = HashMap::default();
         let mut space = Self {
@@ -121,7 +137,7 @@ impl AddressSpace {
             of_block: vec![Vec::new(); blocks.len()],
         };
         for family in Family::BOTH {
-            space.cut(family, &cuts, &mut ids);
+            space.cut(family, blocks, &cuts, &mut ids);
         }
         for (members, atom) in ids {
             for block in members {
@@ -133,7 +149,13 @@ impl AddressSpace {
     }
 
     /// Sweeps one family from its first address to its last. Prefixes nest, so the ones around an address are a stack.
-    fn cut(&mut self, family: Family, cuts: &[Cut], ids: &mut HashMap<Vec<u32>, u32>) {
+    fn cut(
+        &mut self,
+        family: Family,
+        all: &[Block],
+        cuts: &[Cut],
+        ids: &mut HashMap<Vec<u32>, u32>,
+    ) {
         let cuts: Vec<&Cut> = cuts.iter().filter(|c| c.family == family).collect();
         let mut starts: Vec<u128> = cuts
             .iter()
@@ -150,11 +172,10 @@ impl AddressSpace {
             while stack.pop_if(|(last, _)| *last < start).is_some() {}
             while let Some(cut) = upcoming.next_if(|c| c.first == start) {
                 let mut blocks = stack.last().map_or_else(Vec::new, |(_, blocks)| blocks.clone());
-                blocks.retain(|b| !cut.apart && cut.excepts.binary_search(b).is_err());
-                if !cut.apart {
-                    blocks.extend(&cut.begins);
-                    blocks.sort_unstable();
-                }
+                blocks.retain(|b| cut.excepts.binary_search(b).is_err());
+                blocks.extend(&cut.begins);
+                blocks.retain(|b| !cut.apart || all[*b as usize].sees == Sees::Everyone);
+                blocks.sort_unstable();
                 stack.push((cut.last, blocks));
             }
             let last = starts.get(n + 1).map_or(family.last(), |next| next - 1);
@@ -216,14 +237,14 @@ impl Line {
 }
 
 /// The distinct prefixes of the blocks, outer ones before those inside.
-fn cuts(blocks: &[&IpBlock], apart: &HashSet<IpAddr>) -> Vec<Cut> {
+fn cuts(blocks: &[Block], apart: &HashSet<IpAddr>) -> Vec<Cut> {
     let mut by_cidr: HashMap<Cidr, Cut> = HashMap::default();
     let mut cut = |cidr: Cidr, change: &mut dyn FnMut(&mut Cut)| {
         change(by_cidr.entry(cidr).or_insert_with(|| Cut::new(cidr)));
     };
     for (n, block) in blocks.iter().enumerate() {
-        cut(block.cidr(), &mut |cut| cut.begins.push(index(n)));
-        for &except in block.except() {
+        cut(block.block.cidr(), &mut |cut| cut.begins.push(index(n)));
+        for &except in block.block.except() {
             cut(except, &mut |cut| cut.excepts.push(index(n)));
         }
     }

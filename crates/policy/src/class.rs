@@ -6,10 +6,9 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use ringfence_model::{Name, Port, Protocol};
 
-use crate::atom::AddressSpace;
+use crate::atom::{AddressSpace, Block, Sees};
 use crate::cluster::{Cluster, PodEntry};
 use crate::index::{PodIx, index};
-use crate::profile::{IpBlockNodes, IpBlockPods};
 use crate::vocabulary::{Projection, Vocabulary};
 
 /// Pods of one namespace that policies cannot tell apart: same labels as far as selectors mention them, same numbers
@@ -17,7 +16,7 @@ use crate::vocabulary::{Projection, Vocabulary};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodClass {
     namespace: Name,
-    host_network: bool,
+    is_node: bool,
     pods: Vec<PodIx>,
 }
 
@@ -29,7 +28,7 @@ impl PodClass {
 
     /// Whether these are host-network pods that count as their node, to which policies do not apply.
     pub const fn is_node(&self) -> bool {
-        self.host_network
+        self.is_node
     }
 
     /// Its pods, sorted; at least one.
@@ -45,11 +44,14 @@ pub(crate) type NamedPorts = Box<[(u32, Protocol, Port)]>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClassKey {
     pub(crate) namespace: u32,
+    /// Whether these are host-network pods, which cluster-wide policies ignore under every profile.
     pub(crate) host_network: bool,
+    /// Whether these pods are nothing but their node.
+    pub(crate) is_node: bool,
     pub(crate) labels: Projection,
     /// Signature of its named ports.
     pub(crate) named: u32,
-    /// The atoms of its addresses that ipBlocks may match, sorted.
+    /// The atoms of its addresses, as far as any block may match them, sorted.
     pub(crate) atoms: Box<[u32]>,
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct Distinction<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) port_names: &'a HashMap<Arc<str>, u32>,
+    pub(crate) blocks: &'a [Block],
     pub(crate) space: &'a AddressSpace,
 }
 
@@ -89,7 +92,8 @@ impl Distinction<'_> {
             });
             let key = ClassKey {
                 namespace: pod.namespace,
-                host_network: self.cluster.counts_as_node(pod),
+                host_network: pod.host_network,
+                is_node: self.cluster.counts_as_node(pod),
                 labels: self.labels(pod),
                 named: signature,
                 atoms: self.atoms(pod),
@@ -121,7 +125,7 @@ impl Distinction<'_> {
             }
             classes.list.push(PodClass {
                 namespace: namespaces[key.namespace as usize].name.clone(),
-                host_network: key.host_network,
+                is_node: key.is_node,
                 pods,
             });
             classes.keys.push(key);
@@ -154,13 +158,8 @@ impl Distinction<'_> {
     }
 
     fn atoms(&self, pod: &PodEntry) -> Box<[u32]> {
-        let profile = &self.cluster.profile;
-        let seen = if self.cluster.counts_as_node(pod) {
-            profile.ip_block_nodes == IpBlockNodes::Match
-        } else {
-            profile.ip_block_pods == IpBlockPods::Match
-        };
-        if !seen {
+        let by_profile = self.cluster.profile.block_sees(self.cluster.counts_as_node(pod));
+        if !by_profile && self.blocks.iter().all(|block| block.sees == Sees::ByProfile) {
             return Box::default();
         }
         let mut atoms: Vec<u32> = pod.addresses.iter().map(|ip| self.space.atom(*ip)).collect();

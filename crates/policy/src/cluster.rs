@@ -19,8 +19,7 @@ pub(crate) struct Cluster {
     /// The namespaces of the input, then those that only pods mention.
     pub(crate) namespaces: Vec<NamespaceEntry>,
     pub(crate) namespace_ids: HashMap<Name, u32>,
-    /// Every address under which pods may see each node.
-    pub(crate) nodes: HashMap<Name, Vec<IpAddr>>,
+    pub(crate) nodes: HashMap<Name, NodeEntry>,
     pub(crate) node_addresses: HashSet<IpAddr>,
     pub(crate) pod_addresses: HashMap<IpAddr, PodIx>,
 }
@@ -36,6 +35,15 @@ pub(crate) struct PodEntry {
     pub(crate) node: Option<Name>,
     /// Whether it is a host-network pod.
     pub(crate) host_network: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NodeEntry {
+    pub(crate) labels: Labels,
+    /// The addresses that its status names.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Every address under which pods may see it.
+    pub(crate) seen_as: Vec<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +77,7 @@ impl Cluster {
             profile,
             pods: entries,
             namespaces,
-            nodes: nodes.iter().map(|n| (n.name.clone(), every_address(n).collect())).collect(),
+            nodes: nodes.iter().map(|n| (n.name.clone(), node_entry(n))).collect(),
             node_addresses: nodes.iter().flat_map(every_address).collect(),
             pod_addresses: pod_addresses(pods, profile, &mut diagnostics),
             namespace_ids,
@@ -116,6 +124,14 @@ fn entries(
         );
     }
     (found, ids)
+}
+
+fn node_entry(node: &Node) -> NodeEntry {
+    NodeEntry {
+        labels: node.labels.clone(),
+        addresses: node.addresses.iter().map(IpAddr::to_canonical).collect(),
+        seen_as: every_address(node).collect(),
+    }
 }
 
 fn every_address(node: &Node) -> impl Iterator<Item = IpAddr> {

@@ -4,28 +4,34 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 use ringfence_model::{
-    Diagnostic, Direction, IpBlock, Name, NamespaceScope, NetworkPolicy, PeerMatch, Peers,
-    PortMatch, PortRange, PortTarget, Ports, Protocol, Selector,
+    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule,
+    Diagnostic, Direction, Name, NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortRange,
+    PortTarget, Ports, Protocol, Selector, Tier,
 };
 
-use crate::atom::AddressSpace;
+use crate::atom::{AddressSpace, Block, Sees};
 use crate::class::{Classes, Distinction};
 use crate::cluster::Cluster;
 use crate::connection::ConnectionSet;
+use crate::decision::ClusterRuleRef;
 use crate::end_set::EndSet;
-use crate::index::{PolicyIx, index};
+use crate::index::{ClusterPolicyIx, PolicyIx, index};
 use crate::policy_set::{
     CompiledPolicy, CompiledRule, NOT_ISOLATED, PolicySet, PortTest, Side, Term,
 };
 use crate::profile::{EndPort, IpBlockNodes};
-use crate::vocabulary::{LabelIndex, Vocabulary};
+use crate::tier::{TierGroup, TierSide, TierTerm, Tiers, in_order};
+use crate::vocabulary::LabelIndex;
+use crate::words::{Words, network_block, node_blocks};
 
 pub(crate) fn compile(
     cluster: Arc<Cluster>,
     policies: Vec<NetworkPolicy>,
+    cluster_policies: Vec<ClusterPolicy>,
 ) -> (PolicySet, Vec<Diagnostic>) {
-    let diagnostics = duplicates(&policies);
-    let words = Words::of(&policies);
+    let mut diagnostics = duplicates(&policies);
+    diagnostics.extend(cluster_policies.iter().flat_map(unjudged));
+    let words = Words::of(&cluster, &policies, &cluster_policies);
     let apart = match cluster.profile.ip_block_nodes {
         IpBlockNodes::Match => &HashSet::default(),
         IpBlockNodes::NeverMatch => &cluster.node_addresses,
@@ -35,16 +41,55 @@ pub(crate) fn compile(
         cluster: &cluster,
         vocabulary: &words.pods,
         port_names: &words.port_names,
+        blocks: &words.blocks,
         space: &space,
     }
     .classes();
     let mut compiler = Compiler::new(&cluster, &words, &classes, &space);
     let judged: Vec<CompiledPolicy> = policies.iter().map(|p| compiler.policy(p)).collect();
-    let ends = classes.list.len() + space.atoms.len();
+    let tier_sides = compiler.tiers(&cluster_policies);
+    let ends = compiler.ends;
     let sides = Direction::BOTH.map(|direction| side(&judged, direction, ends));
     let (sets, ports) = (compiler.sets.items, compiler.ports.items);
-    let set = PolicySet { cluster, policies, classes, space, sets, ports, compiled: judged, sides };
+    let tiers = Tiers { policies: cluster_policies, sides: tier_sides };
+    let set = PolicySet {
+        cluster,
+        policies,
+        tiers,
+        classes,
+        space,
+        sets,
+        ports,
+        compiled: judged,
+        sides,
+    };
     (set, diagnostics)
+}
+
+/// What the engine cannot judge of a cluster-wide policy.
+fn unjudged(policy: &ClusterPolicy) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for rule in Direction::BOTH.into_iter().flat_map(|direction| policy.rules(direction)) {
+        for peer in &rule.peers {
+            let diagnostic = match peer {
+                ClusterPeer::Unknown => Diagnostic::warning(
+                    "unknown-peer",
+                    "has a peer of unknown kind: Accept rules with it match nothing, others deny all",
+                )
+                .hint("use a version that knows this kind, or check its spelling"),
+                ClusterPeer::DomainNames(_) => Diagnostic::warning(
+                    "domain-names-not-judged",
+                    "accepts domain names, which are not resolved here and match nothing",
+                )
+                .hint("see these connections as allowed to the addresses of the names"),
+                ClusterPeer::Pods(_) | ClusterPeer::Nodes(_) | ClusterPeer::Networks(_) => continue,
+            };
+            diagnostics.push(
+                diagnostic.at(rule.origin.clone()).about(format!("ClusterNetworkPolicy {policy}")),
+            );
+        }
+    }
+    diagnostics
 }
 
 fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
@@ -64,63 +109,6 @@ fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
         }
     }
     diagnostics
-}
-
-/// What the policies mention.
-#[derive(Default)]
-struct Words<'a> {
-    pods: Vocabulary,
-    namespaces: Vocabulary,
-    port_names: HashMap<Arc<str>, u32>,
-    blocks: Vec<&'a IpBlock>,
-    block_ids: HashMap<&'a IpBlock, u32>,
-}
-
-impl<'a> Words<'a> {
-    fn of(policies: &'a [NetworkPolicy]) -> Self {
-        let mut words = Self::default();
-        for policy in policies {
-            words.pods.learn(&policy.pod_selector);
-            let rules = Direction::BOTH.into_iter().filter_map(|d| policy.rules(d)).flatten();
-            for rule in rules {
-                if let Peers::Only(peers) = &rule.peers {
-                    for peer in peers {
-                        words.learn_peer(peer);
-                    }
-                }
-                if let Ports::Only(ports) = &rule.ports {
-                    for port in ports {
-                        words.learn_port(port);
-                    }
-                }
-            }
-        }
-        words
-    }
-
-    fn learn_peer(&mut self, peer: &'a PeerMatch) {
-        match peer {
-            PeerMatch::Pods { namespaces, pods } => {
-                self.pods.learn(pods);
-                if let NamespaceScope::Matching(selector) = namespaces {
-                    self.namespaces.learn(selector);
-                }
-            }
-            PeerMatch::IpBlock(block) => {
-                let id = index(self.blocks.len());
-                if *self.block_ids.entry(block).or_insert(id) == id {
-                    self.blocks.push(block);
-                }
-            }
-        }
-    }
-
-    fn learn_port(&mut self, port: &PortMatch) {
-        if let PortTarget::Named(name) = &port.target {
-            let id = index(self.port_names.len());
-            self.port_names.entry(Arc::clone(name)).or_insert(id);
-        }
-    }
 }
 
 /// Distinct items with numbers.
@@ -148,12 +136,13 @@ impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
 enum PeerKey<'a> {
     Own(u32, &'a Selector),
     Matching(&'a Selector, &'a Selector),
+    Cluster(&'a ClusterPods),
     Block(u32),
 }
 
 struct Compiler<'a> {
     cluster: &'a Cluster,
-    words: &'a Words<'a>,
+    words: &'a Words,
     classes: &'a Classes,
     space: &'a AddressSpace,
     namespace_labels: LabelIndex,
@@ -174,7 +163,7 @@ const FEW_NAMESPACES: usize = 2;
 impl<'a> Compiler<'a> {
     fn new(
         cluster: &'a Cluster,
-        words: &'a Words<'a>,
+        words: &'a Words,
         classes: &'a Classes,
         space: &'a AddressSpace,
     ) -> Self {
@@ -249,20 +238,33 @@ impl<'a> Compiler<'a> {
                 PeerKey::Matching(selector, pods)
             }
             PeerMatch::IpBlock(block) => {
-                PeerKey::Block(self.words.block_ids.get(block).copied().unwrap_or_default())
+                let block = Block { block: block.clone(), sees: Sees::ByProfile };
+                PeerKey::Block(self.words.block_id(&block).unwrap_or_default())
             }
         };
+        self.peer_set(key)
+    }
+
+    fn peer_set(&mut self, key: PeerKey<'a>) -> u32 {
         if let Some(set) = self.peers.get(&key) {
             return *set;
         }
-        let ends = match key {
-            PeerKey::Own(namespace, pods) => self.in_namespace(Some(namespace), pods),
+        let ends = match &key {
+            PeerKey::Own(namespace, pods) => self.in_namespace(Some(*namespace), pods),
             PeerKey::Matching(selector, pods) => self.in_matching(selector, pods),
-            PeerKey::Block(block) => self.in_block(block),
+            PeerKey::Cluster(pods) => self.cluster_pods(pods),
+            PeerKey::Block(block) => self.in_block(*block),
         };
         let set = self.sets.id(EndSet::new(ends, self.ends));
         self.peers.insert(key, set);
         set
+    }
+
+    /// The classes that a cluster-wide policy selects.
+    fn cluster_pods(&mut self, pods: &'a ClusterPods) -> Vec<u32> {
+        let mut found = self.in_matching(&pods.namespaces, &pods.pods);
+        found.retain(|class| !self.classes.keys[*class as usize].host_network);
+        found
     }
 
     /// The classes of one namespace that the selector matches. Selectors ignore pods that count as their node.
@@ -273,7 +275,7 @@ impl<'a> Compiler<'a> {
 
     fn select(&self, selector: &Selector, within: std::ops::Range<u32>) -> Vec<u32> {
         let mut found = self.class_labels.select(&self.words.pods, selector, within);
-        found.retain(|class| !self.classes.keys[*class as usize].host_network);
+        found.retain(|class| !self.classes.keys[*class as usize].is_node);
         found
     }
 
@@ -305,8 +307,13 @@ impl<'a> Compiler<'a> {
 
     fn in_block(&self, block: u32) -> Vec<u32> {
         let atoms = &self.space.of_block[block as usize];
-        let mut ends: Vec<u32> =
-            atoms.iter().flat_map(|a| &self.classes_in[*a as usize]).copied().collect();
+        let sees = self.words.blocks[block as usize].sees;
+        let is_seen = |class: &u32| {
+            let is_node = self.classes.keys[*class as usize].is_node;
+            sees == Sees::Everyone || self.cluster.profile.block_sees(is_node)
+        };
+        let classes = atoms.iter().flat_map(|a| &self.classes_in[*a as usize]).copied();
+        let mut ends: Vec<u32> = classes.filter(is_seen).collect();
         ends.sort_unstable();
         ends.dedup();
         ends.extend(atoms.iter().map(|atom| index(self.classes.keys.len()) + atom));
@@ -332,6 +339,104 @@ impl<'a> Compiler<'a> {
                         PortTarget::Named(name) => names.extend(
                             self.words.port_names.get(name).map(|name| (*name, item.protocol)),
                         ),
+                    }
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        let numbers: ConnectionSet = numbers.into_iter().collect();
+        self.ports.id(PortTest { numbers, names: names.into() })
+    }
+
+    fn tiers(&mut self, policies: &'a [ClusterPolicy]) -> [TierSide; 2] {
+        let order = in_order(policies);
+        let subjects: Vec<Vec<u32>> =
+            policies.iter().map(|policy| self.cluster_pods(&policy.subject)).collect();
+        Direction::BOTH.map(|direction| {
+            let mut of_end: Vec<Vec<ClusterPolicyIx>> = vec![Vec::new(); self.ends];
+            let ruling =
+                order.iter().filter(|ix| !policies[ix.place()].rules(direction).is_empty());
+            for &ix in ruling {
+                for subject in &subjects[ix.place()] {
+                    of_end[*subject as usize].push(ix);
+                }
+            }
+            if of_end.iter().all(Vec::is_empty) {
+                return TierSide::default();
+            }
+            let mut groups: Interned<Vec<ClusterPolicyIx>> = Interned::new();
+            let group = of_end.into_iter().map(|policies| groups.id(policies)).collect();
+            let groups = groups.items.iter().map(|members| TierGroup {
+                admin: self.tier_terms(policies, members, Tier::Admin, direction),
+                baseline: self.tier_terms(policies, members, Tier::Baseline, direction),
+            });
+            TierSide { group, groups: groups.collect() }
+        })
+    }
+
+    fn tier_terms(
+        &mut self,
+        policies: &'a [ClusterPolicy],
+        members: &[ClusterPolicyIx],
+        tier: Tier,
+        direction: Direction,
+    ) -> Box<[TierTerm]> {
+        let mut terms = Vec::new();
+        for &policy in members.iter().filter(|ix| policies[ix.place()].tier == tier) {
+            for (n, rule) in policies[policy.place()].rules(direction).iter().enumerate() {
+                let rule_ref = ClusterRuleRef { policy, direction, rule: index(n) };
+                terms.push(self.tier_term(rule, rule_ref));
+            }
+        }
+        terms.into()
+    }
+
+    fn tier_term(&mut self, rule: &'a ClusterRule, rule_ref: ClusterRuleRef) -> TierTerm {
+        let fails_closed = rule.peers.contains(&ClusterPeer::Unknown);
+        let (peers, ports, action) = match (fails_closed, rule.action) {
+            (false, action) => {
+                let sets: Vec<u32> = rule.peers.iter().flat_map(|p| self.cluster_peer(p)).collect();
+                (self.union(&sets), self.cluster_port_test(&rule.ports), action)
+            }
+            (true, Action::Accept) => {
+                (self.union(&[]), self.cluster_port_test(&rule.ports), Action::Accept)
+            }
+            (true, Action::Deny | Action::Pass) => {
+                let ports = self.cluster_port_test(&ClusterPorts::Any);
+                (self.sets.id(EndSet::All), ports, Action::Deny)
+            }
+        };
+        TierTerm { peers, ports, action, rule: rule_ref }
+    }
+
+    fn cluster_peer(&mut self, peer: &'a ClusterPeer) -> Vec<u32> {
+        let blocks: Vec<Block> = match peer {
+            ClusterPeer::Pods(pods) => return vec![self.peer_set(PeerKey::Cluster(pods))],
+            ClusterPeer::Nodes(nodes) => node_blocks(self.cluster, nodes).collect(),
+            ClusterPeer::Networks(cidrs) => cidrs.iter().map(network_block).collect(),
+            ClusterPeer::DomainNames(_) | ClusterPeer::Unknown => Vec::new(),
+        };
+        let ids: Vec<u32> = blocks.iter().filter_map(|b| self.words.block_id(b)).collect();
+        ids.into_iter().map(|id| self.peer_set(PeerKey::Block(id))).collect()
+    }
+
+    fn cluster_port_test(&mut self, ports: &ClusterPorts) -> u32 {
+        let mut numbers: Vec<(Protocol, PortRange)> = Vec::new();
+        let mut names: Vec<(u32, Protocol)> = Vec::new();
+        match ports {
+            ClusterPorts::Any => numbers.extend(Protocol::ALL.map(|p| (p, PortRange::ALL))),
+            ClusterPorts::Only(list) => {
+                for item in list {
+                    match item {
+                        ClusterPort::Numbers(protocol, range) => numbers.push((*protocol, *range)),
+                        ClusterPort::Named(name, protocol) => {
+                            let name = self.words.port_names.get(name).copied();
+                            let meant = Protocol::ALL.into_iter();
+                            let meant = meant.filter(|p| protocol.is_none_or(|only| only == *p));
+                            names.extend(meant.filter_map(|p| Some((name?, p))));
+                        }
+                        ClusterPort::Other => {}
                     }
                 }
             }

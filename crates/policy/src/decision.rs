@@ -2,7 +2,7 @@
 
 use ringfence_model::Direction;
 
-use crate::index::PolicyIx;
+use crate::index::{ClusterPolicyIx, PolicyIx};
 use crate::profile::Assumption;
 
 /// The item that allowed a connection: one entry of `from`/`to` with one entry of `ports` of one rule.
@@ -20,17 +20,32 @@ pub struct RuleRef {
     pub port: Option<u32>,
 }
 
+/// The rule of a cluster-wide policy that decided about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterRuleRef {
+    /// The policy.
+    pub policy: ClusterPolicyIx,
+    /// Its `ingress` or `egress` list.
+    pub direction: Direction,
+    /// The rule in that list, from 0.
+    pub rule: u32,
+}
+
 /// What the policies of one end say about a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// Policies do not apply to this end: an address, or a host-network pod that counts as its node.
     NotSubject,
-    /// No policy isolates the pod in this direction.
+    /// No policy isolates the pod in this direction, and no cluster-wide policy decides.
     NotIsolated,
     /// The source is the node that runs the pod: always allowed in (`NetworkPolicySpec.ingress`).
     OwnNode,
     /// The pod talks to itself.
     SelfTraffic,
+    /// A rule of a cluster-wide policy accepts it.
+    ClusterAccepted(ClusterRuleRef),
+    /// A rule of a cluster-wide policy denies it.
+    ClusterDenied(ClusterRuleRef),
     /// Every item that allows it, sorted.
     Allowed(Vec<RuleRef>),
     /// The policies that isolate the pod, none of which allows it, sorted.
@@ -45,8 +60,9 @@ impl Judgement {
             | Self::NotIsolated
             | Self::OwnNode
             | Self::SelfTraffic
+            | Self::ClusterAccepted(_)
             | Self::Allowed(_) => true,
-            Self::Denied(_) => false,
+            Self::ClusterDenied(_) | Self::Denied(_) => false,
         }
     }
 }

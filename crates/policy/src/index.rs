@@ -37,6 +37,11 @@ place! {
     PolicyIx
 }
 place! {
+    /// A cluster-wide policy by its place in the slice that
+    /// [`PolicySet::with_cluster_policies`](crate::PolicySet::with_cluster_policies) was given.
+    ClusterPolicyIx
+}
+place! {
     /// A class by its place in [`PolicySet::classes`](crate::PolicySet::classes).
     ClassIx
 }

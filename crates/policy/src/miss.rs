@@ -13,7 +13,7 @@ use crate::connection::{Connection, End};
 use crate::decision::Judgement;
 use crate::index::{PolicyIx, index};
 use crate::policy_set::PolicySet;
-use crate::profile::{EndPort, IpBlockNodes, IpBlockPods};
+use crate::profile::{EndPort, IpBlockNodes};
 
 /// A rule that did not allow a connection, by its entries that came nearest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,11 +293,7 @@ impl PolicySet {
             End::Address(ip) => (std::slice::from_ref(ip), false),
             End::Pod(pod) => {
                 let pod = &self.cluster.pods[pod.place()];
-                let ignored = if self.cluster.counts_as_node(pod) {
-                    profile.ip_block_nodes == IpBlockNodes::NeverMatch
-                } else {
-                    profile.ip_block_pods == IpBlockPods::NeverMatch
-                };
+                let ignored = !profile.block_sees(self.cluster.counts_as_node(pod));
                 (pod.addresses.as_slice(), ignored)
             }
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Diagnostic, Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port, PortTarget, Ports,
-    Protocol, Rule,
+    Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port,
+    PortTarget, Ports, Protocol, Rule, Tier,
 };
 
 use crate::atom::{AddressSpace, Atom};
@@ -19,6 +19,7 @@ use crate::end_set::EndSet;
 use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
 use crate::party::Party;
 use crate::profile::{Assumption, EndPort, Hairpin, Profile};
+use crate::tier::{Question, Tiers};
 
 /// `NetworkPolicies` compiled against the pods, namespaces and nodes of a cluster.
 ///
@@ -27,6 +28,7 @@ use crate::profile::{Assumption, EndPort, Hairpin, Profile};
 pub struct PolicySet {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) policies: Vec<NetworkPolicy>,
+    pub(crate) tiers: Tiers,
     pub(crate) classes: Classes,
     pub(crate) space: AddressSpace,
     /// Distinct sets of ends that peers stand for.
@@ -98,14 +100,22 @@ impl PolicySet {
         profile: &Profile,
     ) -> (Self, Vec<Diagnostic>) {
         let (cluster, mut diagnostics) = Cluster::new(namespaces, nodes, pods, *profile);
-        let (set, more) = compile::compile(Arc::new(cluster), policies.to_vec());
+        let (set, more) = compile::compile(Arc::new(cluster), policies.to_vec(), Vec::new());
         diagnostics.extend(more);
         (set, diagnostics)
     }
 
-    /// Compiles other policies against the same cluster.
+    /// Compiles other policies against the same cluster, beside the same cluster-wide ones.
     pub fn with_policies(&self, policies: &[NetworkPolicy]) -> (Self, Vec<Diagnostic>) {
-        compile::compile(Arc::clone(&self.cluster), policies.to_vec())
+        let cluster_policies = self.tiers.policies.clone();
+        compile::compile(Arc::clone(&self.cluster), policies.to_vec(), cluster_policies)
+    }
+
+    /// Compiles other cluster-wide policies against the same cluster, beside the same `NetworkPolicies`.
+    ///
+    /// The diagnostics tell what of them cannot be judged: domain names, and peers of unknown kind.
+    pub fn with_cluster_policies(&self, policies: &[ClusterPolicy]) -> (Self, Vec<Diagnostic>) {
+        compile::compile(Arc::clone(&self.cluster), self.policies.clone(), policies.to_vec())
     }
 
     /// The policies, in the order in which they were given.
@@ -183,29 +193,49 @@ impl PolicySet {
         }
         let source = self.end_index(connection.source);
         let destination = self.end_index(connection.destination);
-        self.passes(Direction::Egress, source, destination, destination, connection)
-            && (self.passes(Direction::Ingress, destination, source, destination, connection)
+        let Connection { protocol, port, .. } = *connection;
+        let to = destination;
+        let question =
+            |direction, subject, peer| Question { direction, subject, peer, to, protocol, port };
+        self.passes(question(Direction::Egress, source, destination))
+            && (self.passes(question(Direction::Ingress, destination, source))
                 || self.is_own_node(connection))
     }
 
-    fn passes(
-        &self,
-        direction: Direction,
-        subject: u32,
-        peer: u32,
-        to: u32,
-        c: &Connection,
-    ) -> bool {
-        let side = &self.sides[direction as usize];
-        let group = side.group[subject as usize];
-        group == NOT_ISOLATED
-            || side.terms[group as usize].iter().any(|term| {
-                self.sets[term.peers as usize].contains(peer)
-                    && self.port_passes(&self.ports[term.ports as usize], to, c.protocol, c.port)
-            })
+    fn passes(&self, q: Question) -> bool {
+        match self.tier_verdict(Tier::Admin, q) {
+            Some((action, _)) => action == Action::Accept,
+            None => match self.terms(q.direction, q.subject) {
+                Some(terms) => terms.iter().any(|term| {
+                    self.sets[term.peers as usize].contains(q.peer)
+                        && self.port_passes(
+                            &self.ports[term.ports as usize],
+                            q.to,
+                            q.protocol,
+                            q.port,
+                        )
+                }),
+                None => self
+                    .tier_verdict(Tier::Baseline, q)
+                    .is_none_or(|(action, _)| action == Action::Accept),
+            },
+        }
     }
 
-    fn port_passes(&self, test: &PortTest, to: u32, protocol: Protocol, port: Port) -> bool {
+    /// What the policies that isolate an end allow; `None` when none does.
+    pub(crate) fn terms(&self, direction: Direction, subject: u32) -> Option<&[Term]> {
+        let side = &self.sides[direction as usize];
+        let group = side.group[subject as usize];
+        (group != NOT_ISOLATED).then(|| &*side.terms[group as usize])
+    }
+
+    pub(crate) fn port_passes(
+        &self,
+        test: &PortTest,
+        to: u32,
+        protocol: Protocol,
+        port: Port,
+    ) -> bool {
         test.numbers.contains(protocol, port)
             || (!test.names.is_empty() && {
                 let named = self.named_ports(to);
@@ -251,7 +281,11 @@ impl PolicySet {
             return Judgement::NotSubject;
         }
         let isolating = self.isolating(direction, subject);
-        if isolating.is_empty() {
+        let subject = self.end_index(subject);
+        let is_ruled = self.tiers.sides[direction as usize]
+            .group(subject)
+            .is_some_and(|group| !group.admin.is_empty() || !group.baseline.is_empty());
+        if isolating.is_empty() && !is_ruled {
             return Judgement::NotIsolated;
         }
         if direction == Direction::Ingress && self.is_own_node(connection) {
@@ -262,6 +296,15 @@ impl PolicySet {
         }
         let peer = self.end_index(peer);
         let to = self.end_index(connection.destination);
+        let Connection { protocol, port, .. } = *connection;
+        let question = Question { direction, subject, peer, to, protocol, port };
+        if let Some(judgement) = self.tier_judgement(Tier::Admin, question) {
+            return judgement;
+        }
+        if isolating.is_empty() {
+            let baseline = self.tier_judgement(Tier::Baseline, question);
+            return baseline.unwrap_or(Judgement::NotIsolated);
+        }
         let items: Vec<RuleRef> = isolating
             .iter()
             .flat_map(|&policy| self.items(policy, direction, peer, to, connection))
@@ -380,7 +423,7 @@ impl PolicySet {
         match connection.source {
             End::Address(ip) => {
                 let ip = ip.to_canonical();
-                self.cluster.nodes.get(node).is_some_and(|addresses| addresses.contains(&ip))
+                self.cluster.nodes.get(node).is_some_and(|node| node.seen_as.contains(&ip))
             }
             End::Pod(from) => {
                 self.counts_as_node(from)
@@ -423,6 +466,7 @@ impl PolicySet {
                     found.extend(self.range_assumption(rule, connection));
                 }
             }
+            self.tier_assumptions(direction, subject, connection, &mut found);
         }
         found.sort_unstable();
         found.dedup();

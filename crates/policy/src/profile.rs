@@ -46,6 +46,15 @@ impl Profile {
     pub const BUILT_IN: [(&'static str, Self); 3] =
         [("common", Self::COMMON), ("cilium", Self::CILIUM), ("aws-vpc", Self::AWS_VPC)];
 
+    /// Whether ipBlocks match a pod, or one that is nothing but its node.
+    pub(crate) const fn block_sees(self, is_node: bool) -> bool {
+        if is_node {
+            matches!(self.ip_block_nodes, IpBlockNodes::Match)
+        } else {
+            matches!(self.ip_block_pods, IpBlockPods::Match)
+        }
+    }
+
     /// A built-in profile by name.
     pub fn named(name: &str) -> Option<Self> {
         Self::BUILT_IN.iter().find(|(n, _)| *n == name).map(|(_, profile)| *profile)
@@ -132,6 +141,11 @@ pub enum Assumption {
     Hairpin(Hairpin),
     /// The port is in a range of a policy that judged the connection, beyond its first port.
     EndPort(EndPort),
+    /// A cluster-wide policy has a peer of an unknown kind: as the API asks, Accept rules with it match nothing, Deny
+    /// and Pass rules deny everything.
+    UnknownPeerFailsClosed,
+    /// A cluster-wide policy accepts domain names, which nobody has resolved here.
+    DomainNamesMatchNothing,
 }
 
 impl fmt::Display for Assumption {
@@ -149,6 +163,8 @@ impl fmt::Display for Assumption {
             Self::Hairpin(Hairpin::Judged) => "policies judge a pod's connections to itself",
             Self::EndPort(EndPort::Enforced) => "endPort is enforced",
             Self::EndPort(EndPort::FirstPortOnly) => "endPort is ignored",
+            Self::UnknownPeerFailsClosed => "a peer of unknown kind accepts nothing and denies all",
+            Self::DomainNamesMatchNothing => "domain names are not resolved and match nothing",
         })
     }
 }

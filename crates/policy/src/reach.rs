@@ -1,12 +1,14 @@
 //! Who can reach whom over what: all pairs at once.
 
 use foldhash::HashMap;
-use ringfence_model::{Direction, PortRange};
+use ringfence_model::{Action, Direction, PortRange, Tier};
 
 use crate::connection::ConnectionSet;
+use crate::connections::{ALL, Connections, NONE};
 use crate::index::{AtomIx, ClassIx, index};
 use crate::party::Party;
 use crate::policy_set::{NOT_ISOLATED, PolicySet};
+use crate::tier::{TierGroup, TierTerm};
 
 /// All-pairs reachability over the parties of a [`PolicySet`].
 ///
@@ -16,15 +18,44 @@ use crate::policy_set::{NOT_ISOLATED, PolicySet};
 #[derive(Debug)]
 pub struct Reach<'a> {
     set: &'a PolicySet,
-    /// The receiver of each party. Receivers are all destinations that one ingress rule treats alike.
+    /// The receiver of each party.
     receiver: Vec<u32>,
-    /// What each receiver takes from everybody.
-    from_all: Vec<u32>,
+    receivers: Vec<Receiver>,
     /// For each set of ends: the receivers that take something from its members.
     takers: Vec<Vec<(u32, u32)>>,
     /// The sets that each party is in, of those with takers.
     memberships: Vec<Vec<u32>>,
+    /// Groups of cluster-wide ingress rules, with the named ports of the destination.
+    tier_receivers: Vec<(u32, u32)>,
+    /// The group of cluster-wide egress rules that was asked for last, and what it makes of every destination.
+    tier_row: (Option<u32>, Vec<Tiered>),
     connections: Connections,
+}
+
+/// All destinations that one ingress rule treats alike.
+#[derive(Clone, Copy, Debug)]
+struct Receiver {
+    isolated: bool,
+    /// What it takes from everybody.
+    from_all: u32,
+    /// Its place in the tier receivers.
+    tier: Option<u32>,
+}
+
+/// What the tiers make of the connections between two ends, of one direction.
+#[derive(Clone, Copy, Debug)]
+struct Tiered {
+    admin: Split<u32>,
+    /// What the Baseline tier lets pass.
+    baseline: u32,
+}
+
+/// What a tier makes of the connections between two ends; what is in neither part is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Split<T> {
+    accepted: T,
+    /// What is left to the next tier.
+    rest: T,
 }
 
 /// Room for one row, used again for the next.
@@ -34,6 +65,8 @@ pub(crate) struct Buffers {
     pub(crate) cells: Vec<u32>,
     /// What each receiver takes.
     takes: Vec<u32>,
+    /// What the tiers make of the row for each tier receiver.
+    tiered: Vec<Tiered>,
 }
 
 /// What one party can reach.
@@ -106,20 +139,42 @@ impl PolicySet {
 
     /// What the policies of `subject` let pass between it and `peer`.
     fn passing(&self, direction: Direction, subject: u32, peer: u32, to: u32) -> ConnectionSet {
-        let side = &self.sides[direction as usize];
-        let group = side.group[subject as usize];
-        if group == NOT_ISOLATED {
-            return ConnectionSet::all();
+        let named = self.named_signature(to);
+        let group = self.tiers.sides[direction as usize].group(subject);
+        let tier = |tier| group.map_or(&[][..], |group| group.terms(tier));
+        let admin = self.split(tier(Tier::Admin), peer, named);
+        let rest = if let Some(terms) = self.terms(direction, subject) {
+            terms
+                .iter()
+                .filter(|term| self.sets[term.peers as usize].contains(peer))
+                .map(|term| self.resolved(term.ports, named))
+                .fold(ConnectionSet::empty(), |all, ports| all.union(&ports))
+        } else {
+            let baseline = self.split(tier(Tier::Baseline), peer, named);
+            baseline.accepted.union(&baseline.rest)
+        };
+        admin.accepted.union(&admin.rest.intersection(&rest))
+    }
+
+    /// What the rules of a tier make of the connections with a peer.
+    fn split(&self, terms: &[TierTerm], peer: u32, named: u32) -> Split<ConnectionSet> {
+        let mut split = Split { accepted: ConnectionSet::empty(), rest: ConnectionSet::empty() };
+        let mut open = ConnectionSet::all();
+        for term in terms.iter().filter(|t| self.sets[t.peers as usize].contains(peer)) {
+            let hit = open.intersection(&self.resolved(term.ports, named));
+            open = open.difference(&hit);
+            match term.action {
+                Action::Accept => split.accepted = split.accepted.union(&hit),
+                Action::Pass => split.rest = split.rest.union(&hit),
+                Action::Deny => {}
+            }
         }
-        let matching = side.terms[group as usize]
-            .iter()
-            .filter(|term| self.sets[term.peers as usize].contains(peer))
-            .map(|term| self.resolved(term.ports, self.named_signature(to)));
-        matching.fold(ConnectionSet::empty(), |all, ports| all.union(&ports))
+        split.rest = split.rest.union(&open);
+        split
     }
 
     /// The ports of a rule on destinations with these named ports.
-    fn resolved(&self, ports: u32, named: u32) -> ConnectionSet {
+    pub(crate) fn resolved(&self, ports: u32, named: u32) -> ConnectionSet {
         let test = &self.ports[ports as usize];
         let known = self.classes.named[named as usize].iter();
         let meant = known.filter(|(name, protocol, _)| test.names.contains(&(*name, *protocol)));
@@ -131,22 +186,31 @@ impl PolicySet {
 impl<'a> Reach<'a> {
     fn new(set: &'a PolicySet) -> Self {
         let side = &set.sides[Direction::Ingress as usize];
+        let tiers = &set.tiers.sides[Direction::Ingress as usize];
         let mut reach = Self {
             set,
             receiver: Vec::with_capacity(side.group.len()),
-            from_all: Vec::new(),
+            receivers: Vec::new(),
             takers: vec![Vec::new(); set.sets.len()],
             memberships: vec![Vec::new(); side.group.len()],
+            tier_receivers: Vec::new(),
+            tier_row: (None, Vec::new()),
             connections: Connections::new(),
         };
-        let mut receivers: HashMap<(u32, u32), u32> = HashMap::default();
+        let mut places: HashMap<(u32, Option<u32>, u32), u32> = HashMap::default();
+        let mut tier_places: HashMap<(u32, u32), u32> = HashMap::default();
         for (end, &group) in side.group.iter().enumerate() {
-            let named = set.named_signature(index(end));
             // Named ports are the destination's, so rules may mean different ports within one group.
-            let receiver = *receivers.entry((group, named)).or_insert_with(|| {
-                let receiver = index(reach.from_all.len());
-                reach.add_receiver(receiver, group, named);
-                receiver
+            let named = set.named_signature(index(end));
+            let tier_group = tiers.group.get(end).copied();
+            let receiver = *places.entry((group, tier_group, named)).or_insert_with(|| {
+                let tier = tier_group.map(|group| {
+                    *tier_places.entry((group, named)).or_insert_with(|| {
+                        reach.tier_receivers.push((group, named));
+                        index(reach.tier_receivers.len() - 1)
+                    })
+                });
+                reach.add_receiver(group, named, tier)
             });
             reach.receiver.push(receiver);
         }
@@ -160,12 +224,10 @@ impl<'a> Reach<'a> {
         reach
     }
 
-    fn add_receiver(&mut self, receiver: u32, group: u32, named: u32) {
-        if group == NOT_ISOLATED {
-            self.from_all.push(ALL);
-            return;
-        }
-        let mut from_all = NONE;
+    fn add_receiver(&mut self, group: u32, named: u32, tier: Option<u32>) -> u32 {
+        let receiver = index(self.receivers.len());
+        let isolated = group != NOT_ISOLATED;
+        let mut from_all = if isolated { NONE } else { ALL };
         for term in &self.set.sides[Direction::Ingress as usize].terms[group as usize] {
             let ports = self.connections.resolve(self.set, term.ports, named);
             if self.set.sets[term.peers as usize].is_all() {
@@ -174,7 +236,8 @@ impl<'a> Reach<'a> {
                 self.takers[term.peers as usize].push((receiver, ports));
             }
         }
-        self.from_all.push(from_all);
+        self.receivers.push(Receiver { isolated, from_all, tier });
+        receiver
     }
 
     /// The policies it speaks of.
@@ -208,10 +271,13 @@ impl<'a> Reach<'a> {
     /// Fills in the row of a source, as positions in [`Reach::connections`].
     pub(crate) fn fill(&mut self, source: Party, buffers: &mut Buffers) {
         let from = self.set.party_index(source);
-        buffers.takes.clone_from(&self.from_all);
+        buffers.takes.clear();
+        buffers.takes.extend(self.receivers.iter().map(|receiver| receiver.from_all));
         buffers.cells.resize(self.receiver.len(), NONE);
         self.takes_from(from, &mut buffers.takes);
         self.sends(from, &mut buffers.cells);
+        self.apply_ingress_tiers(from, buffers);
+        self.apply_egress_tiers(from, &mut buffers.cells);
         for (cell, receiver) in buffers.cells.iter_mut().zip(&self.receiver) {
             *cell = self.connections.intersection(*cell, buffers.takes[*receiver as usize]);
         }
@@ -263,86 +329,76 @@ impl<'a> Reach<'a> {
             });
         }
     }
-}
 
-const NONE: u32 = 0;
-const ALL: u32 = 1;
+    /// Puts the tiers before and behind what the receivers take from the source.
+    fn apply_ingress_tiers(&mut self, from: u32, buffers: &mut Buffers) {
+        buffers.tiered.clear();
+        for n in 0..self.tier_receivers.len() {
+            let (group, named) = self.tier_receivers[n];
+            let group = &self.set.tiers.sides[Direction::Ingress as usize].groups[group as usize];
+            buffers.tiered.push(self.tiered(group, from, named));
+        }
+        for (take, receiver) in buffers.takes.iter_mut().zip(&self.receivers) {
+            if let Some(tier) = receiver.tier {
+                let tiered = buffers.tiered[tier as usize];
+                *take = self.connections.behind(tiered, receiver.isolated.then_some(*take));
+            }
+        }
+    }
 
-/// Distinct connection sets, with what was computed of them.
-#[derive(Debug)]
-struct Connections {
-    sets: Vec<ConnectionSet>,
-    ids: HashMap<ConnectionSet, u32>,
-    resolved: HashMap<(u32, u32), u32>,
-    unions: HashMap<(u32, u32), u32>,
-    intersections: HashMap<(u32, u32), u32>,
+    /// Puts the tiers before and behind what the source may send.
+    fn apply_egress_tiers(&mut self, from: u32, cells: &mut [u32]) {
+        let side = &self.set.tiers.sides[Direction::Egress as usize];
+        let Some(&place) = side.group.get(from as usize) else { return };
+        let group = &side.groups[place as usize];
+        let (mut last, mut row) = std::mem::take(&mut self.tier_row);
+        if last != Some(place) {
+            row.clear();
+            for to in 0..index(cells.len()) {
+                row.push(self.tiered(group, to, self.set.named_signature(to)));
+            }
+            last = Some(place);
+        }
+        let isolated = self.set.terms(Direction::Egress, from).is_some();
+        for (cell, tiered) in cells.iter_mut().zip(&row) {
+            *cell = self.connections.behind(*tiered, isolated.then_some(*cell));
+        }
+        self.tier_row = (last, row);
+    }
+
+    fn tiered(&mut self, group: &TierGroup, peer: u32, named: u32) -> Tiered {
+        let admin = self.split(&group.admin, peer, named);
+        let baseline = self.split(&group.baseline, peer, named);
+        Tiered { admin, baseline: self.connections.union(baseline.accepted, baseline.rest) }
+    }
+
+    /// What the rules of a tier make of the connections with a peer.
+    fn split(&mut self, terms: &[TierTerm], peer: u32, named: u32) -> Split<u32> {
+        let mut split = Split { accepted: NONE, rest: NONE };
+        let mut open = ALL;
+        for term in terms {
+            if open == NONE || !self.set.sets[term.peers as usize].contains(peer) {
+                continue;
+            }
+            let ports = self.connections.resolve(self.set, term.ports, named);
+            let hit = self.connections.intersection(open, ports);
+            open = self.connections.difference(open, hit);
+            match term.action {
+                Action::Accept => split.accepted = self.connections.union(split.accepted, hit),
+                Action::Pass => split.rest = self.connections.union(split.rest, hit),
+                Action::Deny => {}
+            }
+        }
+        split.rest = self.connections.union(split.rest, open);
+        split
+    }
 }
 
 impl Connections {
-    fn new() -> Self {
-        let mut connections = Self {
-            sets: Vec::new(),
-            ids: HashMap::default(),
-            resolved: HashMap::default(),
-            unions: HashMap::default(),
-            intersections: HashMap::default(),
-        };
-        let (none, all) =
-            (connections.id(ConnectionSet::empty()), connections.id(ConnectionSet::all()));
-        debug_assert_eq!((none, all), (NONE, ALL));
-        connections
-    }
-
-    fn id(&mut self, set: ConnectionSet) -> u32 {
-        let next = index(self.sets.len());
-        *self.ids.entry(set).or_insert_with_key(|set| {
-            self.sets.push(set.clone());
-            next
-        })
-    }
-
-    fn resolve(&mut self, set: &PolicySet, ports: u32, named: u32) -> u32 {
-        // Most rules name no port by name and mean the same everywhere.
-        let named = if set.ports[ports as usize].names.is_empty() { 0 } else { named };
-        if let Some(id) = self.resolved.get(&(ports, named)) {
-            return *id;
-        }
-        let id = self.id(set.resolved(ports, named));
-        self.resolved.insert((ports, named), id);
-        id
-    }
-
-    fn union(&mut self, a: u32, b: u32) -> u32 {
-        match (a, b) {
-            (NONE, x) | (x, NONE) => x,
-            (ALL, _) | (_, ALL) => ALL,
-            _ if a == b => a,
-            _ => {
-                let key = (a.min(b), a.max(b));
-                if let Some(id) = self.unions.get(&key) {
-                    return *id;
-                }
-                let id = self.id(self.sets[a as usize].union(&self.sets[b as usize]));
-                self.unions.insert(key, id);
-                id
-            }
-        }
-    }
-
-    fn intersection(&mut self, a: u32, b: u32) -> u32 {
-        match (a, b) {
-            (NONE, _) | (_, NONE) => NONE,
-            (ALL, x) | (x, ALL) => x,
-            _ if a == b => a,
-            _ => {
-                let key = (a.min(b), a.max(b));
-                if let Some(id) = self.intersections.get(&key) {
-                    return *id;
-                }
-                let id = self.id(self.sets[a as usize].intersection(&self.sets[b as usize]));
-                self.intersections.insert(key, id);
-                id
-            }
-        }
+    /// What passes: what the Admin tier accepts, and of what it leaves, what `NetworkPolicies` allow where they isolate
+    /// and what the Baseline tier lets pass where they do not.
+    fn behind(&mut self, tiered: Tiered, allowed: Option<u32>) -> u32 {
+        let lower = self.intersection(tiered.admin.rest, allowed.unwrap_or(tiered.baseline));
+        self.union(tiered.admin.accepted, lower)
     }
 }

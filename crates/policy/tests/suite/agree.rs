@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use ringfence_model::object::{ContainerPort, Namespace, Node, Pod};
 use ringfence_model::{
-    Cidr, Direction, IpBlock, Labels, NamespaceScope, NetworkPolicy, Operator, Origin, PeerMatch,
-    Peers, PortMatch, PortRange, PortTarget, Ports, Protocol, Requirement, Rule, Selector,
+    Action, Cidr, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule,
+    Direction, IpBlock, Labels, NamespaceScope, NetworkPolicy, Operator, Origin, PeerMatch, Peers,
+    PortMatch, PortRange, PortTarget, Ports, Protocol, Requirement, Rule, Selector, Tier,
 };
 use ringfence_policy::{
     Assumption, Compared, Connection, ConnectionSet, Difference, EgressView, End, EndPort, Hairpin,
@@ -230,8 +231,73 @@ fn profile() -> impl Strategy<Value = Profile> {
 
 fn nodes() -> Vec<Node> {
     let mut first = node("n1", &["192.168.0.1", "fd01::1"]);
+    first.labels = [("team", "a")].into_iter().collect();
     first.pod_network_addresses.push(ip("10.9.9.1"));
     vec![first, node("n2", &["192.168.0.2"])]
+}
+
+fn cluster_peer() -> impl Strategy<Value = ClusterPeer> {
+    let networks = prop::collection::vec(select(&CIDRS[..]), 1..=2).prop_map(|cidrs| {
+        ClusterPeer::Networks(cidrs.iter().map(|c| c.parse().unwrap()).collect())
+    });
+    prop_oneof![
+        6 => (namespace_selector(), selector())
+            .prop_map(|(namespaces, pods)| ClusterPeer::Pods(ClusterPods { namespaces, pods })),
+        2 => selector().prop_map(ClusterPeer::Nodes),
+        4 => networks,
+        1 => Just(ClusterPeer::DomainNames(vec!["example.com".into()])),
+        1 => Just(ClusterPeer::Unknown),
+    ]
+}
+
+fn cluster_rule() -> impl Strategy<Value = ClusterRule> {
+    let port = prop_oneof![
+        3 => port().prop_map(|port| match port.target {
+            PortTarget::Any => ClusterPort::Numbers(port.protocol, PortRange::ALL),
+            PortTarget::Numbers(range) => ClusterPort::Numbers(port.protocol, range),
+            PortTarget::Named(name) => ClusterPort::Named(name, Some(port.protocol)),
+        }),
+        1 => select(&PORT_NAMES[..]).prop_map(|n| ClusterPort::Named(n.into(), None)),
+        1 => Just(ClusterPort::Other),
+    ];
+    let ports = prop_oneof![
+        1 => Just(ClusterPorts::Any),
+        1 => prop::collection::vec(port, 1..=2).prop_map(ClusterPorts::Only),
+    ];
+    let action = select(&[Action::Accept, Action::Deny, Action::Pass][..]);
+    (action, prop::collection::vec(cluster_peer(), 0..=2), ports).prop_map(
+        |(action, peers, ports)| ClusterRule {
+            name: None,
+            origin: Origin::default(),
+            action,
+            peers,
+            ports,
+        },
+    )
+}
+
+/// None at all as often as not, equal priorities often.
+fn cluster_policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
+    let one = (
+        select(&[Tier::Admin, Tier::Baseline][..]),
+        0..=2u16,
+        select(&["p", "q"][..]),
+        (namespace_selector(), selector()),
+        prop::collection::vec(cluster_rule(), 0..=3),
+        prop::collection::vec(cluster_rule(), 0..=3),
+    )
+        .prop_map(|(tier, priority, called, (namespaces, pods), ingress, egress)| {
+            ClusterPolicy {
+                name: name(called),
+                origin: Origin::default(),
+                tier,
+                priority,
+                subject: ClusterPods { namespaces, pods },
+                ingress,
+                egress,
+            }
+        });
+    prop_oneof![Just(Vec::new()), prop::collection::vec(one, 1..=4)]
 }
 
 /// Namespace z is missing from the input.
@@ -252,12 +318,14 @@ fn given_namespaces() -> impl Strategy<Value = Vec<Namespace>> {
 }
 
 pub(crate) fn world() -> impl Strategy<Value = Oracle> {
-    (given_namespaces(), pods(), prop::collection::vec(policy(), 0..=6), profile()).prop_map(
-        |(namespaces, pods, policies, profile)| Oracle {
+    let policies = prop::collection::vec(policy(), 0..=6);
+    (given_namespaces(), pods(), policies, cluster_policies(), profile()).prop_map(
+        |(namespaces, pods, policies, cluster_policies, profile)| Oracle {
             namespaces,
             nodes: nodes(),
             pods,
             policies,
+            cluster_policies,
             profile,
         },
     )
@@ -265,8 +333,13 @@ pub(crate) fn world() -> impl Strategy<Value = Oracle> {
 
 impl Oracle {
     pub(crate) fn compile(&self) -> PolicySet {
-        let Self { namespaces, nodes, pods, policies, profile } = self;
-        PolicySet::compile(namespaces, nodes, pods, policies, profile).0
+        let Self { namespaces, nodes, pods, policies, cluster_policies, profile } = self;
+        let (set, _) = PolicySet::compile(namespaces, nodes, pods, policies, profile);
+        if cluster_policies.is_empty() {
+            set
+        } else {
+            set.with_cluster_policies(cluster_policies).0
+        }
     }
 
     fn ends(&self) -> Vec<End> {
@@ -355,6 +428,8 @@ proptest! {
                     Assumption::HostNetwork(_) => flipped.host_network != p.host_network,
                     Assumption::Hairpin(_) => flipped.hairpin != p.hairpin,
                     Assumption::EndPort(_) => flipped.end_port != p.end_port,
+                    // No profile changes these.
+                    Assumption::UnknownPeerFailsClosed | Assumption::DomainNamesMatchNothing => false,
                 });
                 if !named {
                     prop_assert_eq!(decision.allowed(), otherwise.allows(&c), "{:?} under {:?}", c, flipped);

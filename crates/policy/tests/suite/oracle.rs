@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Direction, Labels, NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortMatch, PortTarget,
-    Ports, Rule,
+    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, Direction, Labels,
+    NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortMatch, PortTarget, Ports, Rule, Tier,
 };
 use ringfence_policy::{
-    Connection, End, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Judgement, PolicyIx,
-    Profile, RuleRef,
+    ClusterPolicyIx, ClusterRuleRef, Connection, End, EndPort, Hairpin, HostNetwork, IpBlockNodes,
+    IpBlockPods, Judgement, PolicyIx, Profile, RuleRef,
 };
 
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Oracle {
     pub(crate) nodes: Vec<Node>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) policies: Vec<NetworkPolicy>,
+    pub(crate) cluster_policies: Vec<ClusterPolicy>,
     pub(crate) profile: Profile,
 }
 
@@ -55,17 +56,114 @@ impl Oracle {
                 }
             }
         }
-        if isolating.is_empty() {
-            Judgement::NotIsolated
-        } else if direction == Direction::Ingress && self.is_own_node(c) {
-            Judgement::OwnNode
-        } else if c.source == c.destination && self.profile.hairpin == Hairpin::Allowed {
-            Judgement::SelfTraffic
-        } else if items.is_empty() {
-            Judgement::Denied(isolating)
-        } else {
-            Judgement::Allowed(items)
+        let is_ruled = self
+            .cluster_policies
+            .iter()
+            .any(|policy| !policy.rules(direction).is_empty() && self.is_subject(policy, subject));
+        if isolating.is_empty() && !is_ruled {
+            return Judgement::NotIsolated;
         }
+        if direction == Direction::Ingress && self.is_own_node(c) {
+            return Judgement::OwnNode;
+        }
+        if c.source == c.destination && self.profile.hairpin == Hairpin::Allowed {
+            return Judgement::SelfTraffic;
+        }
+        if let Some(judgement) = self.tier(Tier::Admin, direction, subject, peer, c) {
+            return judgement;
+        }
+        if isolating.is_empty() {
+            let baseline = self.tier(Tier::Baseline, direction, subject, peer, c);
+            return baseline.unwrap_or(Judgement::NotIsolated);
+        }
+        if items.is_empty() { Judgement::Denied(isolating) } else { Judgement::Allowed(items) }
+    }
+
+    /// Goes through the rules of a tier in their order until one matches.
+    fn tier(
+        &self,
+        tier: Tier,
+        direction: Direction,
+        subject: &Pod,
+        peer: End,
+        c: &Connection,
+    ) -> Option<Judgement> {
+        let mut policies: Vec<(u32, &ClusterPolicy)> =
+            (0u32..).zip(&self.cluster_policies).collect();
+        policies.retain(|(_, policy)| policy.tier == tier && self.is_subject(policy, subject));
+        policies.sort_by_key(|(n, policy)| (policy.priority, &policy.name, *n));
+        for (n, policy) in policies {
+            for (r, rule) in (0u32..).zip(policy.rules(direction)) {
+                let policy = ClusterPolicyIx::new(n);
+                let rule_ref = ClusterRuleRef { policy, direction, rule: r };
+                let unknown = rule.peers.contains(&ClusterPeer::Unknown);
+                match (rule.action, unknown) {
+                    (Action::Accept, true) => {}
+                    (Action::Deny | Action::Pass, true) => {
+                        return Some(Judgement::ClusterDenied(rule_ref));
+                    }
+                    (action, false) => {
+                        let from =
+                            rule.peers.iter().any(|item| self.cluster_peer_matches(item, peer));
+                        if from && self.cluster_ports_match(&rule.ports, c) {
+                            return match action {
+                                Action::Accept => Some(Judgement::ClusterAccepted(rule_ref)),
+                                Action::Deny => Some(Judgement::ClusterDenied(rule_ref)),
+                                Action::Pass => None,
+                            };
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn is_subject(&self, policy: &ClusterPolicy, pod: &Pod) -> bool {
+        self.is_in(&policy.subject, pod)
+    }
+
+    fn is_in(&self, pods: &ClusterPods, pod: &Pod) -> bool {
+        !pod.spec.host_network
+            && pods.namespaces.matches(&self.namespace_labels(pod))
+            && pods.pods.matches(&pod.labels)
+    }
+
+    fn cluster_peer_matches(&self, item: &ClusterPeer, peer: End) -> bool {
+        let addresses = match peer {
+            End::Pod(pod) => self.pod_addresses(&self.pods[pod.place()]),
+            End::Address(ip) => vec![ip.to_canonical()],
+        };
+        match item {
+            ClusterPeer::Pods(pods) => match peer {
+                End::Pod(pod) => self.is_in(pods, &self.pods[pod.place()]),
+                End::Address(_) => false,
+            },
+            ClusterPeer::Nodes(selector) => self
+                .nodes
+                .iter()
+                .filter(|node| selector.matches(&node.labels))
+                .any(|node| node.addresses.iter().any(|ip| addresses.contains(ip))),
+            ClusterPeer::Networks(cidrs) => {
+                cidrs.iter().any(|cidr| addresses.iter().any(|ip| cidr.contains(*ip)))
+            }
+            ClusterPeer::DomainNames(_) | ClusterPeer::Unknown => false,
+        }
+    }
+
+    fn cluster_ports_match(&self, ports: &ClusterPorts, c: &Connection) -> bool {
+        let ClusterPorts::Only(items) = ports else { return true };
+        items.iter().any(|item| match item {
+            ClusterPort::Numbers(protocol, range) => {
+                *protocol == c.protocol && range.contains(c.port)
+            }
+            ClusterPort::Named(name, protocol) => {
+                let target = PortTarget::Named(name.clone());
+                protocol.is_none_or(|protocol| protocol == c.protocol)
+                    && self.port_matches(&PortMatch { protocol: c.protocol, target }, c)
+            }
+            ClusterPort::Other => false,
+        })
     }
 
     /// Every (peer, port) of the rule that matches.

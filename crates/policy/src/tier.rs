@@ -1,0 +1,128 @@
+//! Cluster-wide policies: what stands before and behind `NetworkPolicies`.
+
+use ringfence_model::{Action, ClusterPeer, ClusterPolicy, Direction, Protocol, Tier};
+
+use crate::connection::{Connection, End};
+use crate::decision::{ClusterRuleRef, Judgement};
+use crate::index::{ClusterPolicyIx, index};
+use crate::policy_set::PolicySet;
+use crate::profile::Assumption;
+
+/// A rule of a cluster policy as a set of ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TierTerm {
+    pub(crate) peers: u32,
+    pub(crate) ports: u32,
+    pub(crate) action: Action,
+    pub(crate) rule: ClusterRuleRef,
+}
+
+/// The cluster policies of a set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tiers {
+    pub(crate) policies: Vec<ClusterPolicy>,
+    pub(crate) sides: [TierSide; 2],
+}
+
+/// One direction: the rules of each end, in the order in which they count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TierSide {
+    /// The group of each end; empty when no cluster policy has a rule in this direction.
+    pub(crate) group: Vec<u32>,
+    pub(crate) groups: Vec<TierGroup>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TierGroup {
+    pub(crate) admin: Box<[TierTerm]>,
+    pub(crate) baseline: Box<[TierTerm]>,
+}
+
+impl TierGroup {
+    pub(crate) const fn terms(&self, tier: Tier) -> &[TierTerm] {
+        match tier {
+            Tier::Admin => &self.admin,
+            Tier::Baseline => &self.baseline,
+        }
+    }
+}
+
+impl TierSide {
+    pub(crate) fn group(&self, end: u32) -> Option<&TierGroup> {
+        self.groups.get(*self.group.get(end as usize)? as usize)
+    }
+}
+
+/// A question to one end of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) direction: Direction,
+    pub(crate) subject: u32,
+    pub(crate) peer: u32,
+    /// The destination, whose named ports count.
+    pub(crate) to: u32,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: ringfence_model::Port,
+}
+
+impl PolicySet {
+    /// The cluster-wide policies, in the order in which they were given.
+    pub fn cluster_policies(&self) -> &[ClusterPolicy] {
+        &self.tiers.policies
+    }
+
+    /// The rule of a tier that decides, if one does: a Pass decides nothing.
+    pub(crate) fn tier_verdict(&self, tier: Tier, q: Question) -> Option<(Action, ClusterRuleRef)> {
+        let group = self.tiers.sides[q.direction as usize].group(q.subject)?;
+        let mut terms = group.terms(tier).iter();
+        let first = terms.find(|term| {
+            self.sets[term.peers as usize].contains(q.peer)
+                && self.port_passes(&self.ports[term.ports as usize], q.to, q.protocol, q.port)
+        })?;
+        (first.action != Action::Pass).then_some((first.action, first.rule))
+    }
+
+    /// What the tier says in the words of a judgement.
+    pub(crate) fn tier_judgement(&self, tier: Tier, q: Question) -> Option<Judgement> {
+        self.tier_verdict(tier, q).map(|(action, rule)| match action {
+            Action::Accept | Action::Pass => Judgement::ClusterAccepted(rule),
+            Action::Deny => Judgement::ClusterDenied(rule),
+        })
+    }
+
+    /// The open points that the cluster policies of one end touch.
+    pub(crate) fn tier_assumptions(
+        &self,
+        direction: Direction,
+        subject: End,
+        c: &Connection,
+        found: &mut Vec<Assumption>,
+    ) {
+        let end = self.end_index(subject);
+        let Some(group) = self.tiers.sides[direction as usize].group(end) else { return };
+        for term in group.admin.iter().chain(&group.baseline) {
+            let policy = &self.tiers.policies[term.rule.policy.place()];
+            let Some(rule) = policy.rules(direction).get(term.rule.rule as usize) else { continue };
+            for peer in &rule.peers {
+                match peer {
+                    ClusterPeer::Unknown => found.push(Assumption::UnknownPeerFailsClosed),
+                    ClusterPeer::DomainNames(_) if matches!(c.destination, End::Address(_)) => {
+                        found.push(Assumption::DomainNamesMatchNothing);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The policies in the order in which their rules count: by priority, then, where the API leaves it open, by name.
+pub(crate) fn in_order(policies: &[ClusterPolicy]) -> Vec<ClusterPolicyIx> {
+    let mut order: Vec<ClusterPolicyIx> =
+        (0..policies.len()).map(|n| ClusterPolicyIx::new(index(n))).collect();
+    order.sort_by_key(|ix| {
+        let policy = &policies[ix.place()];
+        (policy.tier, policy.priority, &policy.name, ix.place())
+    });
+    order
+}
