@@ -1,20 +1,21 @@
 //! Naming the rules behind a decision, with file and line.
 
 use ringfence_model::Direction;
-use ringfence_policy::{Connection, Decision, Judgement, PolicyIx, RuleRef};
+use ringfence_policy::{ClusterRuleRef, Connection, Decision, Judgement, PolicyIx, RuleRef};
 
 use crate::witness::World;
 
 impl World<'_> {
-    /// The policies that isolate an end and do not allow the connection.
+    /// The policies that isolate an end and do not allow the connection, or the rule that denies it.
     pub fn denying(&self, decision: &Decision) -> Vec<String> {
-        let mut faults = Vec::new();
-        for judgement in [&decision.egress, &decision.ingress] {
-            if let Judgement::Denied(policies) = judgement {
-                faults.extend(policies.iter().map(|p| self.describe_policy(*p)));
+        let deniers = |judgement: &Judgement| match judgement {
+            Judgement::Denied(policies) => {
+                policies.iter().map(|p| self.describe_policy(*p)).collect()
             }
-        }
-        faults
+            Judgement::ClusterDenied(rule) => vec![self.describe_cluster_rule(*rule)],
+            _ => Vec::new(),
+        };
+        [&decision.egress, &decision.ingress].into_iter().flat_map(deniers).collect()
     }
 
     /// The policies that isolate the end that a direction is about.
@@ -46,8 +47,26 @@ impl World<'_> {
                 vec!["traffic from a pod's own node is always allowed".to_owned()]
             }
             Judgement::SelfTraffic => vec!["a pod always reaches itself".to_owned()],
-            Judgement::NotSubject | Judgement::Denied(_) => Vec::new(),
+            Judgement::ClusterAccepted(rule) => vec![self.describe_cluster_rule(*rule)],
+            Judgement::NotSubject | Judgement::ClusterDenied(_) | Judgement::Denied(_) => {
+                Vec::new()
+            }
         }
+    }
+
+    /// `ClusterNetworkPolicy tenants (Admin, priority 10) egress[1] Deny (policies.yaml:20)`.
+    pub fn describe_cluster_rule(&self, item: ClusterRuleRef) -> String {
+        let list = list(item.direction);
+        let found = self.set().cluster_policies().get(item.policy.place());
+        let Some((policy, rule)) =
+            found.and_then(|p| Some((p, p.rules(item.direction).get(item.rule as usize)?)))
+        else {
+            return format!("a cluster-wide policy {list}[{}]", item.rule);
+        };
+        format!(
+            "ClusterNetworkPolicy {policy} ({}, priority {}) {list}[{}] {} ({})",
+            policy.tier, policy.priority, item.rule, rule.action, rule.origin
+        )
     }
 
     fn describe_policy(&self, policy: PolicyIx) -> String {
@@ -59,10 +78,13 @@ impl World<'_> {
     pub fn describe_rule(&self, item: RuleRef) -> String {
         let policy = self.set().policy(item.policy);
         let origin = self.set().rule(item).map_or(&policy.origin, |rule| &rule.origin);
-        let list = match item.direction {
-            Direction::Ingress => "ingress",
-            Direction::Egress => "egress",
-        };
-        format!("NetworkPolicy {policy} {list}[{}] ({origin})", item.rule)
+        format!("NetworkPolicy {policy} {}[{}] ({origin})", list(item.direction), item.rule)
+    }
+}
+
+fn list(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
     }
 }

@@ -265,7 +265,7 @@ impl<'a> Judge<'a> {
             rule.direction == direction
                 && rule.workload.as_ref().is_none_or(|w| w == workload)
                 && rule.block.contains(*ip)
-                && crate::plan::declared_ports(&rule.ports).contains(protocol, port)
+                && crate::need::declared_ports(&rule.ports).contains(protocol, port)
         };
         self.review.cidr_rules.iter().find(covering).map(|rule| rule.origin.clone())
     }

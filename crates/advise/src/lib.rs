@@ -15,6 +15,7 @@ mod draft;
 mod judge;
 mod need;
 mod plan;
+mod planner;
 mod prove;
 mod readiness;
 mod report;

@@ -1,6 +1,9 @@
 //! What a policy must let through, and why.
 
-use ringfence_model::{Direction, Evidence, IpBlock, Name, Origin, WorkloadRef};
+use ringfence_model::{
+    Direction, Evidence, IpBlock, Name, Origin, Port, PortMatch, PortSet, PortTarget, Protocol,
+    WorkloadRef,
+};
 use ringfence_policy::ConnectionSet;
 
 /// Whose policy: one workload, or all pods of a namespace.
@@ -85,4 +88,26 @@ pub struct Need {
     pub ports: ConnectionSet,
     /// Why.
     pub reason: Reason,
+}
+
+/// The ports of a CIDR rule; none named means all. A named port is resolved on pods, so for addresses it is no port.
+pub(crate) fn declared_ports(ports: &[PortMatch]) -> ConnectionSet {
+    if ports.is_empty() {
+        return ConnectionSet::all();
+    }
+    let mut set = ConnectionSet::empty();
+    for PortMatch { protocol, target } in ports {
+        let ports: PortSet = match target {
+            PortTarget::Any => PortSet::all(),
+            PortTarget::Numbers(range) => [*range].into_iter().collect(),
+            PortTarget::Named(_) => PortSet::empty(),
+        };
+        set = set.union(&ConnectionSet::ports(*protocol, ports));
+    }
+    set
+}
+
+/// One port of one protocol.
+pub(crate) fn single_port(protocol: Protocol, port: Port) -> ConnectionSet {
+    ConnectionSet::ports(protocol, [port].into_iter().collect())
 }

@@ -10,8 +10,8 @@ use ringfence_policy::{ClassIx, ConnectionSet, Party as Ends};
 
 use crate::certificate::{Slack, SlackCause};
 use crate::judge::Verdict;
-use crate::need::{Need, Party, Reason, Subject};
-use crate::plan::{Plan, declared_ports};
+use crate::need::{Need, Party, Reason, Subject, declared_ports};
+use crate::plan::Plan;
 use crate::prove::EdgeOutcome;
 use crate::witness::World;
 

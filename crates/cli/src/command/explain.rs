@@ -96,6 +96,8 @@ fn explain(world: &World<'_>, connection: &Connection) -> Explained {
                 Judgement::OwnNode => "always allowed from the pod's own node",
                 Judgement::SelfTraffic => "a pod always reaches itself",
                 Judgement::Allowed(_) => "allowed by",
+                Judgement::ClusterAccepted(_) => "accepted by a cluster-wide policy",
+                Judgement::ClusterDenied(_) => "denied by a cluster-wide policy",
                 Judgement::Denied(_) => {
                     "denied: isolated by these policies, and none of their rules matches"
                 }
@@ -106,6 +108,9 @@ fn explain(world: &World<'_>, connection: &Connection) -> Explained {
                         items.iter().map(|item| world.describe_rule(*item)).collect();
                     rules.dedup();
                     rules
+                }
+                Judgement::ClusterAccepted(rule) | Judgement::ClusterDenied(rule) => {
+                    vec![world.describe_cluster_rule(*rule)]
                 }
                 Judgement::Denied(_) => world.isolating(direction, connection),
                 _ => Vec::new(),
