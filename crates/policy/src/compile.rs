@@ -47,11 +47,11 @@ pub(crate) fn compile(
     .classes();
     let mut compiler = Compiler::new(&cluster, &words, &classes, &space);
     let judged: Vec<CompiledPolicy> = policies.iter().map(|p| compiler.policy(p)).collect();
-    let tier_sides = compiler.tiers(&cluster_policies);
+    let (subjects, tier_sides) = compiler.tiers(&cluster_policies);
     let ends = compiler.ends;
     let sides = Direction::BOTH.map(|direction| side(&judged, direction, ends));
     let (sets, ports) = (compiler.sets.items, compiler.ports.items);
-    let tiers = Tiers { policies: cluster_policies, sides: tier_sides };
+    let tiers = Tiers { policies: cluster_policies, subjects, sides: tier_sides };
     let set = PolicySet {
         cluster,
         policies,
@@ -349,11 +349,11 @@ impl<'a> Compiler<'a> {
         self.ports.id(PortTest { numbers, names: names.into() })
     }
 
-    fn tiers(&mut self, policies: &'a [ClusterPolicy]) -> [TierSide; 2] {
+    fn tiers(&mut self, policies: &'a [ClusterPolicy]) -> (Vec<Vec<u32>>, [TierSide; 2]) {
         let order = in_order(policies);
         let subjects: Vec<Vec<u32>> =
             policies.iter().map(|policy| self.cluster_pods(&policy.subject)).collect();
-        Direction::BOTH.map(|direction| {
+        let sides = Direction::BOTH.map(|direction| {
             let mut of_end: Vec<Vec<ClusterPolicyIx>> = vec![Vec::new(); self.ends];
             let ruling =
                 order.iter().filter(|ix| !policies[ix.place()].rules(direction).is_empty());
@@ -372,7 +372,8 @@ impl<'a> Compiler<'a> {
                 baseline: self.tier_terms(policies, members, Tier::Baseline, direction),
             });
             TierSide { group, groups: groups.collect() }
-        })
+        });
+        (subjects, sides)
     }
 
     fn tier_terms(

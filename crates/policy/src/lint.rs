@@ -1,5 +1,7 @@
 //! Policies that do not say what their author meant.
 
+mod cluster;
+
 use std::net::IpAddr;
 
 use foldhash::HashSet;
@@ -61,13 +63,17 @@ lints! {
         "Pods that may open connections but not ask DNS cannot find their peers by name."
     NO_DNS_OVER_TCP Note "no-dns-over-tcp"
         "DNS answers that do not fit into a UDP packet are asked for again over TCP."
+    EQUAL_PRIORITY Warning "equal-priority"
+        "Of two cluster-wide policies with equal priority, which one comes first is undefined."
 }
 
 impl PolicySet {
-    /// Findings about the policies, in their order. What pods would be needed to judge is left out when the cluster has
+    /// Findings about the policies, in their order, then about the cluster-wide ones. What pods would be needed to judge is left out when the cluster has
     /// none.
     pub fn lint(&self) -> Vec<Diagnostic> {
-        Linter::new(self).run()
+        let mut found = Linter::new(self).run();
+        found.extend(cluster::findings(self));
+        found
     }
 }
 
@@ -370,20 +376,23 @@ impl<'a> Linter<'a> {
     }
 }
 
+fn diagnostic(lint: Lint, message: String) -> Diagnostic {
+    match lint.severity {
+        Severity::Note => Diagnostic::note(lint.code, message),
+        Severity::Warning => Diagnostic::warning(lint.code, message),
+        Severity::Error => Diagnostic::error(lint.code, message),
+    }
+}
+
 fn about(
     lint: Lint,
     origin: &Origin,
     policy: &NetworkPolicy,
     message: impl Into<String>,
 ) -> Diagnostic {
-    let make = match lint.severity {
-        Severity::Note => Diagnostic::note,
-        Severity::Warning => Diagnostic::warning,
-        Severity::Error => Diagnostic::error,
-    };
     // A policy that no file holds has no places inside either.
     let origin = if *origin == Origin::default() { &policy.origin } else { origin };
-    make(lint.code, message.into()).at(origin.clone()).about(format!("NetworkPolicy {policy}"))
+    diagnostic(lint, message.into()).at(origin.clone()).about(format!("NetworkPolicy {policy}"))
 }
 
 fn at(lint: Lint, place: Place<'_>, message: &str) -> Diagnostic {

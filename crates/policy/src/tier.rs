@@ -21,6 +21,8 @@ pub(crate) struct TierTerm {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tiers {
     pub(crate) policies: Vec<ClusterPolicy>,
+    /// The classes that each policy applies to, sorted.
+    pub(crate) subjects: Vec<Vec<u32>>,
     pub(crate) sides: [TierSide; 2],
 }
 

@@ -3,6 +3,7 @@
 
 mod agree;
 mod cluster;
+mod conformance;
 mod explain;
 mod generated;
 mod lint;
