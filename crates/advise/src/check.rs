@@ -1,6 +1,6 @@
 //! Observed edges judged by policies.
 
-use ringfence_model::{Edge, L4};
+use ringfence_model::{Edge, L4, Nature};
 
 use crate::witness::World;
 
@@ -38,6 +38,11 @@ pub fn check<'a>(world: &World<'_>, edges: &'a [Edge]) -> Vec<Checked<'a>> {
 fn check_edge<'a>(world: &World<'_>, edge: &'a Edge) -> Checked<'a> {
     let unknown = Checked { edge, passes: Passes::Unknown, example: None, because: Vec::new() };
     let L4::Port(protocol, port) = edge.key.l4 else { return unknown };
+    if edge.key.nature == Nature::OwnNode {
+        // Whatever runs on that node now: the pod seen there may have moved.
+        let because = vec!["traffic from a pod's own node is always allowed".to_owned()];
+        return Checked { edge, passes: Passes::All, example: None, because };
+    }
     let (mut allowed, mut denied) = (None, None);
     for connection in world.connections(&edge.key, protocol, port) {
         let slot = if world.set().allows(&connection) { &mut allowed } else { &mut denied };

@@ -60,7 +60,10 @@ pub enum Kept {
     /// Name resolution, added wherever egress is isolated.
     Dns,
     /// From the pod's own node, which no policy can forbid.
-    OwnNode,
+    OwnNode {
+        /// Whether kubelet probes connect to this port.
+        probe: bool,
+    },
     /// The review leaves the direction as it is, or no policy can select the workload.
     Unmanaged,
 }
@@ -100,7 +103,10 @@ impl fmt::Display for Kept {
             Self::CidrRule(origin) => write!(f, "CIDR rule at {origin}"),
             Self::GeneralRule(rule) => write!(f, "general rule {rule:?}"),
             Self::Dns => f.write_str("name resolution"),
-            Self::OwnNode => f.write_str("from the pod's own node, always allowed"),
+            Self::OwnNode { probe: true } => {
+                f.write_str("from the pod's own node, where probes come from")
+            }
+            Self::OwnNode { probe: false } => f.write_str("from the pod's own node"),
             Self::Unmanaged => f.write_str("direction not managed"),
         }
     }
@@ -177,9 +183,11 @@ impl<'a> Judge<'a> {
     }
 
     fn verdict(&self, workload: &WorkloadRef, direction: Direction, edge: &Edge) -> Verdict {
-        let L4::Port(..) = edge.key.l4 else { return Verdict::Unknown };
+        let L4::Port(_, port) = edge.key.l4 else { return Verdict::Unknown };
         if edge.key.nature == Nature::OwnNode && direction == Direction::Ingress {
-            return Verdict::Kept(Kept::OwnNode);
+            let found = self.inventory.workload(workload);
+            let probe = found.is_some_and(|workload| workload.spec.probe_ports.contains(&port));
+            return Verdict::Kept(Kept::OwnNode { probe });
         }
         let rule = self.general_rule(workload, direction);
         let decision = self.decision(edge);

@@ -164,7 +164,10 @@ impl<'a> Planner<'a> {
                     self.observed_resolution(row);
                     continue;
                 }
-                Kept::CidrRule(_) | Kept::GeneralRule(_) | Kept::OwnNode | Kept::Unmanaged => {
+                Kept::CidrRule(_)
+                | Kept::GeneralRule(_)
+                | Kept::OwnNode { .. }
+                | Kept::Unmanaged => {
                     continue;
                 }
             };

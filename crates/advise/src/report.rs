@@ -119,7 +119,7 @@ fn contradictions(judge: &Judge<'_>, rows: &[Row<'_>]) -> Vec<Diagnostic> {
             continue;
         };
         let message = match (&row.verdict, judge.general_rule(row.workload, row.direction)) {
-            (Verdict::Kept(Kept::OwnNode), _) => {
+            (Verdict::Kept(Kept::OwnNode { .. }), _) => {
                 format!(
                     "{} is excluded, but traffic from a pod's own node is always allowed",
                     row.edge.key
