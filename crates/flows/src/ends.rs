@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use ringfence_model::Name;
+use ringfence_model::resolve::Hint;
 
 use crate::fault::Fault;
 use crate::generations::{Generations, Touched};
@@ -77,16 +79,14 @@ pub(crate) fn hash_of(value: &impl Hash) -> u64 {
     FixedState::default().hash_one(value)
 }
 
-/// Names of nodes, shared: a log has few of them and repeats one in each line.
-pub(crate) struct Nodes(Descriptions<Option<Node>>);
+/// Names of nodes and the hints that an address is theirs, shared: a log has few and repeats one in each line.
+pub(crate) struct Nodes(Descriptions<Option<Arc<Node>>>);
 
 /// A node that observes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Node {
-    /// Its name.
-    pub(crate) name: ringfence_model::Name,
-    /// The hint that an address is this node.
-    pub(crate) hint: Arc<ringfence_model::resolve::Hint>,
+    pub(crate) name: Name,
+    pub(crate) hint: Arc<Hint>,
 }
 
 impl Nodes {
@@ -96,7 +96,7 @@ impl Nodes {
 
     /// The node with this name; `None` for the empty name. Cilium may put the cluster's name in front
     /// (`cluster/node`).
-    pub(crate) fn get(&mut self, text: &[u8]) -> Result<Option<Node>, Fault> {
+    pub(crate) fn get(&mut self, text: &[u8]) -> Result<Option<Arc<Node>>, Fault> {
         if let Some((length, node)) = self.0.recognise(text, text)
             && length == text.len()
         {
@@ -106,12 +106,11 @@ impl Nodes {
             if text.is_empty() {
                 return Ok(None);
             }
-            let fault = || Fault::value("node name", text);
             let name = std::str::from_utf8(text).map_err(|_| Fault::Utf8)?;
             let name = name.rsplit_once('/').map_or(name, |(_, name)| name);
-            let name = ringfence_model::Name::new(name).map_err(|_| fault())?;
-            let hint = Arc::new(ringfence_model::resolve::Hint::Node(Some(name.clone())));
-            Ok(Some(Node { name, hint }))
+            let name = Name::new(name).map_err(|_| Fault::value("node name", text))?;
+            let hint = Arc::new(Hint::Node(Some(name.clone())));
+            Ok(Some(Arc::new(Node { name, hint })))
         })
     }
 }

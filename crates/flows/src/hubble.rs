@@ -167,7 +167,7 @@ impl Hubble {
         };
         let source = end("source", raw.source)?;
         let destination = end("destination", raw.destination)?;
-        let observer = node.map(|node| node.name);
+        let observer = node.map(|node| node.name.clone());
         Ok(Item::Flow(Flow { start: time, end: time, source, destination, observer, seen }))
     }
 }

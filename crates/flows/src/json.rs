@@ -131,43 +131,22 @@ impl<'a> Cursor<'a> {
     /// The rest of a string whose opening quote was taken.
     fn string_rest(&mut self) -> Result<&'a [u8], JsonError> {
         let start = self.at;
-        let mut rest = self.text[start..].iter();
-        while let Some(b) = rest.next() {
-            match b {
-                b'"' => {
-                    self.at = self.text.len() - rest.len();
-                    return Ok(&self.text[start..self.at - 1]);
-                }
-                b'\\' => {
-                    rest.next();
-                }
-                _ => {}
-            }
-        }
-        Err(JsonError::Truncated)
+        let end = string_end(self.text, start)?;
+        self.at = end + 1;
+        Ok(&self.text[start..end])
     }
 
     /// Passes over an object or array by counting brackets outside strings.
     fn container(&mut self) -> Result<(), JsonError> {
         let mut depth = 0usize;
-        let mut rest = self.text[self.at..].iter();
-        while let Some(b) = rest.next() {
+        while let Some(b) = self.text.get(self.at) {
+            self.at += 1;
             match b {
-                b'"' => loop {
-                    match rest.next() {
-                        Some(b'"') => break,
-                        Some(b'\\') => {
-                            rest.next();
-                        }
-                        Some(_) => {}
-                        None => return Err(JsonError::Truncated),
-                    }
-                },
+                b'"' => self.at = string_end(self.text, self.at)? + 1,
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => {
                     depth -= 1;
                     if depth == 0 {
-                        self.at = self.text.len() - rest.len();
                         return Ok(());
                     }
                 }
@@ -176,6 +155,40 @@ impl<'a> Cursor<'a> {
         }
         Err(JsonError::Truncated)
     }
+}
+
+/// Where the quote is that ends the string, which has its text from `at` on. Eight bytes at a time, because most of a
+/// line is strings, and most strings are too short for a search that takes time to set up.
+fn string_end(text: &[u8], mut at: usize) -> Result<usize, JsonError> {
+    /// The high bit of each byte that is zero. Bytes after the first such may be wrong.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(u64::from_ne_bytes([1; 8])) & !word & u64::from_ne_bytes([0x80; 8])
+    }
+    let quotes = u64::from_ne_bytes([b'"'; 8]);
+    let backslashes = u64::from_ne_bytes([b'\\'; 8]);
+    while let Some(rest) = text.get(at..) {
+        let found = match rest.first_chunk() {
+            Some(chunk) => {
+                let word = u64::from_le_bytes(*chunk);
+                match zeros(word ^ quotes) | zeros(word ^ backslashes) {
+                    0 => {
+                        at += 8;
+                        continue;
+                    }
+                    found => found.trailing_zeros() as usize / 8,
+                }
+            }
+            None => {
+                rest.iter().position(|b| matches!(b, b'"' | b'\\')).ok_or(JsonError::Truncated)?
+            }
+        };
+        at += found;
+        if text[at] == b'"' {
+            return Ok(at);
+        }
+        at += 2;
+    }
+    Err(JsonError::Truncated)
 }
 
 /// The number in the text, or in the string that the text is: protobuf's JSON writes 64-bit numbers as strings.

@@ -269,7 +269,7 @@ impl Records {
         };
         let Counts { opened, refused, denied } = raw.counts.ok_or(Fault::Missing("connections"))?;
         let node = raw.node.ok_or(Fault::Missing("observer.node"))?;
-        let observer = self.nodes.get(node)?.ok_or(Fault::Missing("observer.node"))?.name;
+        let observer = self.nodes.get(node)?.ok_or(Fault::Missing("observer.node"))?;
         let dialled = match &raw.dialled {
             Some(dialled) => Some((dialled.ip("dialled.ip")?, dialled.port("dialled.port")?)),
             None => None,
@@ -292,7 +292,7 @@ impl Records {
             denied,
             traffic: raw.traffic,
         });
-        Ok(Flow { start, end, source, destination, observer: Some(observer), seen })
+        Ok(Flow { start, end, source, destination, observer: Some(observer.name.clone()), seen })
     }
 
     fn end(
@@ -308,7 +308,7 @@ impl Records {
             (None, Some(pod), _) => {
                 Some(self.pods.get(address, pod, |text| pod_hint(field, text))?)
             }
-            (None, None, Some(node)) => self.nodes.get(node)?.map(|node| node.hint),
+            (None, None, Some(node)) => self.nodes.get(node)?.map(|node| Arc::clone(&node.hint)),
             (None, None, None) => None,
         };
         Ok(End { ip, hint })

@@ -18,12 +18,14 @@ pub(crate) struct Shape {
     pub(crate) replicas: u32,
     /// Workloads that each workload talks to.
     pub(crate) peers: u32,
+    /// Pods of each of these that one pod talks to, since clients keep their connections.
+    pub(crate) fanout: u32,
 }
 
 impl Shape {
     /// 10,000 pods.
     pub(crate) const LARGE: Self =
-        Self { seed: 1, nodes: 200, workloads: 500, replicas: 20, peers: 6 };
+        Self { seed: 1, nodes: 200, workloads: 500, replicas: 20, peers: 6, fanout: 3 };
 }
 
 /// The format of the lines.
@@ -131,20 +133,21 @@ impl Generator {
         u32::try_from((z ^ (z >> 31)) % u64::from(below)).unwrap()
     }
 
-    /// What one agent sends at a time: 50 records about the pods of its node.
+    /// A pod that this one talks to.
+    fn server_of(&mut self, client: u32) -> u32 {
+        let Shape { workloads, replicas, peers, fanout, .. } = self.shape;
+        let peer = (client / replicas + 1 + self.next(peers)) % workloads;
+        peer * replicas + (client * 131 + self.next(fanout) * 7) % replicas
+    }
+
+    /// What comes in at a time: 50 records about the pods of one node, counted there or at the other end.
     fn report(&mut self) {
         let node = self.next(self.shape.nodes) as usize;
         for _ in 0..50 {
             let pods = u32::try_from(self.by_node[node].len()).unwrap();
             let at = self.next(pods) as usize;
-            let (own, other) = (self.by_node[node][at], self.next(self.shape.replicas));
-            let workload = own / self.shape.replicas;
-            let at_server = self.next(2) == 0;
-            // The peers of a workload come right after it, so that the callers come right before.
-            let (by, all) = (1 + self.next(self.shape.peers), self.shape.workloads);
-            let peer = if at_server { workload + all - by } else { workload + by } % all;
-            let other = peer * self.shape.replicas + other;
-            let (client, server) = if at_server { (other, own) } else { (own, other) };
+            let client = self.by_node[node][at];
+            let (server, at_server) = (self.server_of(client), self.next(2) == 0);
             let kind = Kind::Record { at_server };
             self.pending.push(Event { client, server, client_port: 0, port: 8080, kind });
         }
@@ -153,9 +156,7 @@ impl Generator {
     /// The lines of one more connection, the last first.
     fn connect(&mut self) {
         let client = self.next(self.shape.workloads * self.shape.replicas);
-        let workload = client / self.shape.replicas;
-        let peer = (workload + 1 + self.next(self.shape.peers)) % self.shape.workloads;
-        let server = peer * self.shape.replicas + self.next(self.shape.replicas);
+        let server = self.server_of(client);
         let client_port = u16::try_from(32_768 + self.next(28_000)).unwrap();
         let event = |kind| Event { client, server, client_port, port: 8080, kind };
         let local = self.pods[client as usize].node == self.pods[server as usize].node;
