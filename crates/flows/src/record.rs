@@ -236,10 +236,10 @@ impl Records {
 
     /// What one line says.
     pub(crate) fn decode(&mut self, line: &[u8]) -> Result<Item, Fault> {
-        let mut raw = Raw::default();
-        let mut cursor = Cursor::new(line);
-        cursor.object(|key, at| raw.member(key, at, &mut self.pods))?;
-        cursor.finish()?;
+        let raw = match Exact(line).record(&mut self.pods) {
+            Some(raw) => raw,
+            None => Raw::read(line, &mut self.pods)?,
+        };
         self.flow(raw).map(Item::Flow)
     }
 
@@ -316,6 +316,14 @@ impl Records {
 }
 
 impl<'a> Raw<'a> {
+    fn read(line: &'a [u8], pods: &mut Descriptions<Arc<Hint>>) -> Result<Self, Fault> {
+        let mut raw = Self::default();
+        let mut cursor = Cursor::new(line);
+        cursor.object(|key, at| raw.member(key, at, pods))?;
+        cursor.finish()?;
+        Ok(raw)
+    }
+
     fn member(
         &mut self,
         key: &'a [u8],
@@ -407,6 +415,93 @@ impl<'a> RawEnd<'a> {
             .ok()
             .and_then(NonZeroU16::new)
             .ok_or_else(|| Fault::value(field, text))
+    }
+}
+
+/// A line as [`Record`] is written here: members in the order of the fields, without white space and escapes, about
+/// pods that are known. That is nearly every line, and comparing is much faster than parsing. `None` says nothing
+/// about the line but that it is to be parsed.
+struct Exact<'a>(&'a [u8]);
+
+impl<'a> Exact<'a> {
+    fn record(mut self, pods: &mut Descriptions<Arc<Hint>>) -> Option<Raw<'a>> {
+        let mut raw = Raw::default();
+        self.take(br#"{"version":"#)?;
+        raw.version = Some(self.digits()?);
+        self.take(br#","start":""#)?;
+        raw.start = Some(self.text()?);
+        self.take(br#","end":""#)?;
+        raw.end = Some(self.text()?);
+        self.take(br#","observer":{"node":""#)?;
+        raw.node = Some(self.text()?);
+        self.take(br#","side":""#)?;
+        raw.side = Some(self.text()?);
+        self.take(br#"},"protocol":""#)?;
+        raw.protocol = Some(self.text()?);
+        self.take(br#","source":"#)?;
+        raw.source = self.end(pods)?;
+        self.take(br#","destination":"#)?;
+        raw.destination = self.end(pods)?;
+        if self.take(br#","dialled":"#).is_some() {
+            raw.dialled = Some(self.end(pods)?);
+        }
+        self.take(br#","connections":{"opened":"#)?;
+        let opened = unsigned(self.digits()?)?;
+        self.take(br#","refused":"#)?;
+        let refused = unsigned(self.digits()?)?;
+        self.take(br#","denied":"#)?;
+        let denied = unsigned(self.digits()?)?;
+        self.take(b"}")?;
+        raw.counts = Some(Counts { opened, refused, denied });
+        for way in [&br#","sent":{"bytes":"#[..], br#","received":{"bytes":"#] {
+            if self.take(way).is_some() {
+                raw.traffic |= unsigned(self.digits()?)? > 0;
+                self.take(br#","packets":"#)?;
+                raw.traffic |= unsigned(self.digits()?)? > 0;
+                self.take(b"}")?;
+            }
+        }
+        (self.0 == b"}").then_some(raw)
+    }
+
+    fn end(&mut self, pods: &mut Descriptions<Arc<Hint>>) -> Option<RawEnd<'a>> {
+        let mut raw = RawEnd::default();
+        self.take(br#"{"ip":""#)?;
+        let ip = self.text()?;
+        raw.ip = Some(ip);
+        if self.take(br#","port":"#).is_some() {
+            raw.port = Some(self.digits()?);
+        }
+        if self.take(br#","pod":"#).is_some() {
+            let (length, hint) = pods.recognise(ip, self.0)?;
+            self.0 = &self.0[length..];
+            raw.hint = Some(hint);
+        }
+        if self.take(br#","node":""#).is_some() {
+            raw.node = Some(self.text()?);
+        }
+        self.take(b"}")?;
+        Some(raw)
+    }
+
+    fn take(&mut self, literal: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(literal)?;
+        Some(())
+    }
+
+    /// The rest of a string, and its closing quote.
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+        let (text, rest) = self.0.split_at(end);
+        self.0 = rest.strip_prefix(b"\"")?;
+        Some(text)
+    }
+
+    fn digits(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().position(|b| !b.is_ascii_digit())?;
+        let (digits, rest) = self.0.split_at(end);
+        self.0 = rest;
+        Some(digits)
     }
 }
 
@@ -587,9 +682,15 @@ mod tests {
             // Every record twice: the second time its pods are recognised.
             for record in records.iter().chain(&records) {
                 let line = serde_json::to_string(record).unwrap();
-                let Ok(Item::Flow(read)) = reader.decode(line.as_bytes()) else { panic!("{line}") };
-                prop_assert_eq!(read, flow(record));
-                prop_assert_eq!(&serde_json::from_str::<Record>(&line).unwrap(), record);
+                let sorted: serde_json::Value = serde_json::from_str(&line).unwrap();
+                for line in [line, sorted.to_string(), format!("{sorted:#}").replace('\n', " ")] {
+                    let Ok(Item::Flow(read)) = reader.decode(line.as_bytes()) else { panic!("{line}") };
+                    prop_assert_eq!(read, flow(record), "{}", line);
+                    prop_assert_eq!(&serde_json::from_str::<Record>(&line).unwrap(), record);
+                }
+                let exact = serde_json::to_string(record).unwrap();
+                prop_assert!(reader.decode(exact.as_bytes()).is_ok());
+                prop_assert!(Exact(exact.as_bytes()).record(&mut reader.pods).is_some(), "{}", exact);
             }
         }
     }
