@@ -7,7 +7,7 @@ use ringfence_model::flow::{
     Connections, End, Flow, IcmpKind, Packet, Seen, Sense, Socket, SocketStage, TcpFlags, Transport,
 };
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{Diagnostic, Edge, L4, Origin, Port, Protocol, Span, Timestamp};
+use ringfence_model::{Diagnostic, Edge, L4, Origin, Port, Span, Timestamp};
 
 use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair};
 use crate::ends::hash_of;
@@ -15,14 +15,14 @@ use crate::fault::Fault;
 use crate::generations::{Generations, Touched};
 use crate::ledger::{Ledger, Skip};
 use crate::resolution::{Resolution, ServiceId};
-use crate::sums::{EdgeId, SomeBackend, Sums};
+use crate::retire::{
+    Dialled, pair_edge, pair_up, retire, retire_calls, retire_dialled, retire_pings, retire_tally,
+};
+use crate::sums::Sums;
 use crate::tally::{Called, Pings, SocketCalls, Tally};
 
 /// How many places of bad lines to name.
 const PLACES: u64 = 5;
-
-/// How close in time two views of one connection are, when nothing but the client's socket ties them together.
-const NEAR: u64 = 2_000_000_000;
 
 /// What to aggregate.
 #[derive(Clone, Copy, Debug)]
@@ -78,14 +78,6 @@ pub struct Aggregator<'a, R> {
     observed: Option<(Timestamp, Timestamp)>,
     ledger: Ledger,
     diagnostics: Vec<Diagnostic>,
-}
-
-/// A connection as its client dialled it.
-struct Dialled {
-    service: ServiceId,
-    connection: Connection,
-    /// Whether the translated view was seen, so that this one is only about the Service.
-    paired: bool,
 }
 
 /// What a flow turned out to be.
@@ -195,8 +187,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             retire_tally(pair, &tally, &self.resolution, &mut self.sums);
         }
         for ((_, _, l4), pings) in self.pings.drain() {
-            let edge = edge_id(&pings.sight, l4, &self.resolution);
-            self.sums.add(edge, &pings.evidence());
+            retire_pings(l4, &pings, &self.resolution, &mut self.sums);
         }
         let edges = self.sums.finish(&self.resolution);
         let window = self.observed.map(|(first, last)| Span {
@@ -233,8 +224,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         }
         if self.pings.is_full() {
             for ((_, _, l4), pings) in self.pings.age() {
-                let edge = edge_id(&pings.sight, l4, &self.resolution);
-                self.sums.add(edge, &pings.evidence());
+                retire_pings(l4, &pings, &self.resolution, &mut self.sums);
             }
         }
         if self.counted.is_full() {
@@ -487,113 +477,6 @@ fn unfit(ip: IpAddr) -> Option<Skip> {
         return Some(Skip::NotUnicast);
     }
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()).then_some(Skip::LinkLocal)
-}
-
-fn edge_id(sight: &Sight, l4: L4, resolution: &Resolution<'_, impl Resolver>) -> EdgeId {
-    EdgeId {
-        source: resolution.peer_id(sight.client.id),
-        destination: resolution.peer_id(sight.server.id),
-        l4,
-        nature: resolution.nature(sight.client.id, sight.server.id),
-    }
-}
-
-fn pair_edge(pair: SocketPair, sight: &Sight, of: &Resolution<'_, impl Resolver>) -> EdgeId {
-    edge_id(sight, L4::Port(pair.client.protocol, pair.server_port), of)
-}
-
-/// Finds the views in which the client dialled this connection, and takes them for what they are.
-fn pair_up(
-    pair: SocketPair,
-    connection: &Connection,
-    dialled: &mut Generations<ClientSocket, Vec<Dialled>>,
-    resolution: &Resolution<'_, impl Resolver>,
-    sums: &mut Sums,
-) {
-    if dialled.is_empty() {
-        return;
-    }
-    let Some(views) = dialled.peek_mut(&pair.client) else { return };
-    let server = (resolution.peer_id(connection.sight.server.id), pair.server_port);
-    for view in views {
-        let apart = connection.sight.first.nanos().abs_diff(view.connection.sight.first.nanos());
-        let near = pair.client.protocol != Protocol::Udp && apart <= NEAR;
-        if near || resolution.service(view.service).backends.contains(&server) {
-            view.paired = true;
-            sums.add_service(pair_edge(pair, &connection.sight, resolution), view.service);
-        }
-    }
-}
-
-fn retire(
-    pair: SocketPair,
-    connection: &Connection,
-    dialled: &mut Generations<ClientSocket, Vec<Dialled>>,
-    resolution: &Resolution<'_, impl Resolver>,
-    sums: &mut Sums,
-) {
-    pair_up(pair, connection, dialled, resolution, sums);
-    sums.add(pair_edge(pair, &connection.sight, resolution), &connection.evidence());
-}
-
-fn retire_dialled(
-    client: ClientSocket,
-    views: &[Dialled],
-    resolution: &Resolution<'_, impl Resolver>,
-    sums: &mut Sums,
-) {
-    for Dialled { service, connection, .. } in views.iter().filter(|view| !view.paired) {
-        let source = resolution.peer_id(connection.sight.client.id);
-        let to = SomeBackend { source, service: *service, protocol: client.protocol };
-        sums.add_backends(to, &connection.evidence(), resolution);
-    }
-}
-
-fn retire_calls(calls: &SocketCalls, resolution: &Resolution<'_, impl Resolver>, sums: &mut Sums) {
-    let &SocketCalls { client, protocol, dialled, translated, .. } = calls;
-    let service = dialled.and_then(|called| called.service);
-    let source = resolution.peer_id(client.id);
-    match (translated, dialled, service) {
-        (None, _, Some(service)) => {
-            sums.add_weak_backends(SomeBackend { source, service, protocol }, &calls.evidence());
-        }
-        (Some(reached), _, service) | (None, Some(reached), service) => {
-            let edge = EdgeId {
-                source,
-                destination: resolution.peer_id(reached.end),
-                l4: L4::Port(protocol, reached.port),
-                nature: resolution.nature(client.id, reached.end),
-            };
-            sums.add_weak(edge, &calls.evidence());
-            if let Some(service) = service {
-                sums.add_service(edge, service);
-            }
-        }
-        (None, None, None) => {}
-    }
-}
-
-fn retire_tally(
-    pair: SocketPair,
-    tally: &Tally,
-    resolution: &Resolution<'_, impl Resolver>,
-    sums: &mut Sums,
-) {
-    let evidence = tally.evidence();
-    if evidence.forwarded == 0 && evidence.dropped == 0 {
-        return;
-    }
-    if let Some(service) = tally.untranslated {
-        let source = resolution.peer_id(tally.sight.client.id);
-        let to = SomeBackend { source, service, protocol: pair.client.protocol };
-        sums.add_weak_backends(to, &evidence);
-        return;
-    }
-    let edge = pair_edge(pair, &tally.sight, resolution);
-    sums.add(edge, &evidence);
-    if let Some(service) = tally.service {
-        sums.add_service(edge, service);
-    }
 }
 
 /// What the user should know about the whole.

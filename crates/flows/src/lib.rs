@@ -17,6 +17,7 @@ mod moment;
 mod reader;
 mod record;
 mod resolution;
+mod retire;
 mod sums;
 mod tally;
 

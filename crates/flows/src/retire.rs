@@ -1,0 +1,150 @@
+//! What becomes of connections that are followed no longer: evidence for edges.
+
+use ringfence_model::resolve::Resolver;
+use ringfence_model::{L4, Protocol};
+
+use crate::connection::{ClientSocket, Connection, Sight, SocketPair};
+use crate::generations::Generations;
+use crate::resolution::{Resolution, ServiceId};
+use crate::sums::{EdgeId, SomeBackend, Sums};
+use crate::tally::{Pings, SocketCalls, Tally};
+
+/// How close in time two views of one connection are, when nothing but the client's socket ties them together.
+const NEAR: u64 = 2_000_000_000;
+
+/// A connection as its client dialled it.
+pub(crate) struct Dialled {
+    pub(crate) service: ServiceId,
+    pub(crate) connection: Connection,
+    /// Whether the translated view was seen, so that this one is only about the Service.
+    pub(crate) paired: bool,
+}
+
+fn edge_id(sight: &Sight, l4: L4, resolution: &Resolution<'_, impl Resolver>) -> EdgeId {
+    EdgeId {
+        source: resolution.peer_id(sight.client.id),
+        destination: resolution.peer_id(sight.server.id),
+        l4,
+        nature: resolution.nature(sight.client.id, sight.server.id),
+    }
+}
+
+pub(crate) fn pair_edge(
+    pair: SocketPair,
+    sight: &Sight,
+    of: &Resolution<'_, impl Resolver>,
+) -> EdgeId {
+    edge_id(sight, L4::Port(pair.client.protocol, pair.server_port), of)
+}
+
+/// Finds the views in which the client dialled this connection, and takes them for what they are.
+pub(crate) fn pair_up(
+    pair: SocketPair,
+    connection: &Connection,
+    dialled: &mut Generations<ClientSocket, Vec<Dialled>>,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    if dialled.is_empty() {
+        return;
+    }
+    let Some(views) = dialled.peek_mut(&pair.client) else { return };
+    let server = (resolution.peer_id(connection.sight.server.id), pair.server_port);
+    for view in views {
+        let apart = connection.sight.first.nanos().abs_diff(view.connection.sight.first.nanos());
+        let near = pair.client.protocol != Protocol::Udp && apart <= NEAR;
+        if near || resolution.service(view.service).backends.contains(&server) {
+            view.paired = true;
+            sums.add_service(pair_edge(pair, &connection.sight, resolution), view.service);
+        }
+    }
+}
+
+/// Counts a connection that is followed no longer.
+pub(crate) fn retire(
+    pair: SocketPair,
+    connection: &Connection,
+    dialled: &mut Generations<ClientSocket, Vec<Dialled>>,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    pair_up(pair, connection, dialled, resolution, sums);
+    sums.add(pair_edge(pair, &connection.sight, resolution), &connection.evidence());
+}
+
+/// Counts a connection that was seen before translation only.
+pub(crate) fn retire_dialled(
+    client: ClientSocket,
+    views: &[Dialled],
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    for Dialled { service, connection, .. } in views.iter().filter(|view| !view.paired) {
+        let source = resolution.peer_id(connection.sight.client.id);
+        let to = SomeBackend { source, service: *service, protocol: client.protocol };
+        sums.add_backends(to, &connection.evidence(), resolution);
+    }
+}
+
+/// Counts the connection of a socket call, unless packets tell of it.
+pub(crate) fn retire_calls(
+    calls: &SocketCalls,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    let &SocketCalls { client, protocol, dialled, translated, .. } = calls;
+    let service = dialled.and_then(|called| called.service);
+    let source = resolution.peer_id(client.id);
+    match (translated, dialled, service) {
+        (None, _, Some(service)) => {
+            sums.add_weak_backends(SomeBackend { source, service, protocol }, &calls.evidence());
+        }
+        (Some(reached), _, service) | (None, Some(reached), service) => {
+            let edge = EdgeId {
+                source,
+                destination: resolution.peer_id(reached.end),
+                l4: L4::Port(protocol, reached.port),
+                nature: resolution.nature(client.id, reached.end),
+            };
+            sums.add_weak(edge, &calls.evidence());
+            if let Some(service) = service {
+                sums.add_service(edge, service);
+            }
+        }
+        (None, None, None) => {}
+    }
+}
+
+/// Counts what observers counted.
+pub(crate) fn retire_tally(
+    pair: SocketPair,
+    tally: &Tally,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    let evidence = tally.evidence();
+    if evidence.forwarded == 0 && evidence.dropped == 0 {
+        return;
+    }
+    if let Some(service) = tally.untranslated {
+        let source = resolution.peer_id(tally.sight.client.id);
+        let to = SomeBackend { source, service, protocol: pair.client.protocol };
+        sums.add_weak_backends(to, &evidence);
+        return;
+    }
+    let edge = pair_edge(pair, &tally.sight, resolution);
+    sums.add(edge, &evidence);
+    if let Some(service) = tally.service {
+        sums.add_service(edge, service);
+    }
+}
+
+/// Counts echo requests.
+pub(crate) fn retire_pings(
+    l4: L4,
+    pings: &Pings,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    sums.add(edge_id(&pings.sight, l4, resolution), &pings.evidence());
+}
