@@ -30,6 +30,7 @@ pub const VERSION: u64 = 1;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     /// Version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     pub version: u64,
     /// First moment of the interval (RFC 3339).
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
