@@ -254,3 +254,27 @@ proptest! {
         prop_assert!(observed.ledger.lines() < 500);
     }
 }
+
+/// A connection that goes on stays in mind, and so does that its dialled view was seen, however small the table.
+#[test]
+fn a_connection_that_outlives_its_dialled_view_keeps_its_service() {
+    let x = "10.0.1.1:40000 10.0.2.1:8080 TCP";
+    let other = |port: u16| format!("3 n1 10.0.1.1:{port} 10.0.2.1:8080 TCP/S request");
+    let lines = [
+        format!("1 n1 {x}/S request"),
+        "1 n1 10.0.1.1:40000 10.96.0.1:80 TCP/S FROM_ENDPOINT".to_owned(),
+        other(40_001),
+        format!("4 n1 {x}/PA request"),
+        other(40_002),
+        format!("5 n1 {x}/PA request"),
+        other(40_003),
+        format!("6 n1 {x}/PA request"),
+    ];
+    let log: Vec<_> = lines.iter().map(|line| hubble(line)).collect();
+    let options = Options { connections: 4, ..Options::default() };
+    let observed = observe(log.join("\n").as_bytes(), &cluster(), options);
+    let edges: Vec<_> = observed.edges.iter().map(show).collect();
+    assert_eq!(edges, ["web -> api TCP/8080 4/0/0 1-6 via shop/api:80"]);
+    assert!(observed.ledger.evicted > 0);
+    assert!(observed.diagnostics.iter().any(|d| d.code == "connections-forgotten"));
+}

@@ -186,6 +186,22 @@ const HUBBLE: &[(&str, &[&str], &[&str])] = &[
         &["web -> other TCP/9090 1/0/0 1-1 via shop/mixed:80"],
     ),
     (
+        "a translated view that is no known backend is told by the socket and the time",
+        &[
+            "1 n1 10.0.1.1:40000 10.96.0.3:80 TCP/S FROM_ENDPOINT",
+            "2 n1 10.0.1.1:40000 10.0.2.3:9090 TCP/S TO_OVERLAY request",
+        ],
+        &["web -> other TCP/9090 1/0/0 2-2 via shop/empty:80"],
+    ),
+    (
+        "much later the same socket is another connection",
+        &[
+            "1 n1 10.0.1.1:40000 10.96.0.1:80 TCP/S FROM_ENDPOINT",
+            "90 n1 10.0.1.1:40000 10.0.2.3:9090 TCP/S TO_OVERLAY request",
+        ],
+        &["web -> api TCP/8080 1/0/0 1-1 via shop/api:80", "web -> other TCP/9090 1/0/0 90-90"],
+    ),
+    (
         "a Service without backends is the peer itself",
         &["1 n1 10.0.1.1:40000 10.96.0.3:80 TCP/S FROM_ENDPOINT"],
         &["web -> shop/Service/empty TCP/80 1/0/0 1-1 via shop/empty:80"],
