@@ -10,6 +10,7 @@ pub mod alias;
 mod blame;
 mod certificate;
 mod check;
+mod connectivity;
 mod dns;
 mod draft;
 mod judge;
@@ -26,6 +27,7 @@ mod witness;
 
 pub use certificate::{Certificate, Failure, Outcome, Slack};
 pub use check::{Checked, Passes, check};
+pub use connectivity::{Connectivity, Focus, FocusSide, Group, Link, Who};
 pub use dns::DnsServers;
 pub use draft::Draft;
 pub use judge::{Cut, Kept, Row, Verdict};

@@ -204,7 +204,7 @@ fn pod_ends(pods: &[PodIx]) -> Vec<End> {
 }
 
 /// The next pod of a workload, before it has an address or a node.
-fn template_pod(workload: &Workload) -> Pod {
+pub(crate) fn template_pod(workload: &Workload) -> Pod {
     Pod {
         // Messages never show this name.
         reference: PodRef {

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     ///
     /// Exit code 1: the connection is denied.
     Explain(ExplainArgs),
+    /// Show who can reach whom over what, under the policies of a cluster
+    Reach(ReachArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -153,6 +155,53 @@ pub(crate) struct ExplainArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
+}
+
+/// A cluster and the policies to judge by, without traffic.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Kubernetes objects: files or directories of YAML or JSON, or - for stdin (kubectl get -A -o yaml, or manifests)
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) cluster: Vec<PathBuf>,
+    /// Candidate policies: files or directories. They join those of the cluster, in place of those of the same name
+    #[arg(long, num_args = 1.., value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+}
+
+/// How to print reachability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReachFormat {
+    /// For people: what is open because no policy isolates is told in a line, not in rows.
+    Table,
+    /// For machines: all pairs.
+    Json,
+    /// For spreadsheets: all pairs.
+    Csv,
+    /// For Graphviz: the pairs that policies decide.
+    Dot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReachArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Only what workloads of this namespace can reach, and what can reach them
+    #[arg(short, long)]
+    pub(crate) namespace: Option<Name>,
+    /// Only what this workload can reach, and what can reach it, such as Deployment/web
+    #[arg(long, value_name = "KIND/NAME")]
+    pub(crate) workload: Option<WorkloadPattern>,
+    /// Only what they can reach, not what can reach them
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) from: bool,
+    /// Only what can reach them, not what they can reach
+    #[arg(long)]
+    pub(crate) to: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ReachFormat::Table)]
+    pub(crate) output: ReachFormat,
 }
 
 /// `KIND/NAME` as given on the command line.

@@ -5,3 +5,4 @@ pub(crate) mod completions;
 pub(crate) mod edges;
 pub(crate) mod explain;
 pub(crate) mod generate;
+pub(crate) mod reach;

@@ -7,7 +7,7 @@ use ringfence_flows::{Aggregator, Ledger, Options, ReadError, ReadOptions, Skip}
 use ringfence_inventory::Inventory;
 use ringfence_kube::read::{Input, Reader};
 use ringfence_model::review::{ClusterCidrs, Review};
-use ringfence_model::{Diagnostic, Edge, NetworkPolicy, Span, Timestamp};
+use ringfence_model::{Diagnostic, Edge, Name, NetworkPolicy, Span, Timestamp};
 
 use crate::args::{TrafficArgs, WorkloadPattern};
 use crate::output::{refuse_errors, report};
@@ -41,13 +41,7 @@ pub(crate) fn traffic(args: &TrafficArgs) -> anyhow::Result<Traffic> {
     let (inventory, mut diagnostics) = objects(&args.cluster, &review.cluster);
     report(&diagnostics);
     refuse_errors(&diagnostics)?;
-    if let Some(namespace) = &args.namespace
-        && inventory.namespace(namespace.as_str()).is_none()
-    {
-        let known =
-            inventory.namespaces().iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
-        anyhow::bail!("there is no namespace {namespace} in the cluster input, which has: {known}");
-    }
+    refuse_unknown(&inventory, args.namespace.as_ref())?;
     let window = Span {
         from: args.since.unwrap_or(Timestamp::MIN),
         until: args.until.unwrap_or(Timestamp::MAX),
@@ -70,7 +64,9 @@ pub(crate) fn traffic(args: &TrafficArgs) -> anyhow::Result<Traffic> {
 
 /// Reads the cluster alone.
 pub(crate) fn cluster(paths: &[PathBuf]) -> anyhow::Result<Inventory> {
-    let (inventory, diagnostics) = objects(paths, &ClusterCidrs::default());
+    let (inventory, mut diagnostics) = objects(paths, &ClusterCidrs::default());
+    // Without traffic there are no addresses to tell apart by the cluster's ranges.
+    diagnostics.retain(|diagnostic| diagnostic.code != "cluster-subnet-incomplete");
     report(&diagnostics);
     refuse_errors(&diagnostics)?;
     Ok(inventory)
@@ -189,8 +185,32 @@ pub(crate) fn scope(
     args: &TrafficArgs,
     workload: Option<&WorkloadPattern>,
 ) -> anyhow::Result<Scope> {
+    in_scope(inventory, args.namespace.as_ref(), workload)
+}
+
+/// Fails when the namespace is not in the cluster input.
+pub(crate) fn refuse_unknown(
+    inventory: &Inventory,
+    namespace: Option<&Name>,
+) -> anyhow::Result<()> {
+    if let Some(namespace) = namespace
+        && inventory.namespace(namespace.as_str()).is_none()
+    {
+        let known =
+            inventory.namespaces().iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+        anyhow::bail!("there is no namespace {namespace} in the cluster input, which has: {known}");
+    }
+    Ok(())
+}
+
+/// The workloads of a namespace, or those that a pattern means; fails when there are none.
+pub(crate) fn in_scope(
+    inventory: &Inventory,
+    namespace: Option<&Name>,
+    workload: Option<&WorkloadPattern>,
+) -> anyhow::Result<Scope> {
     let scope = Scope {
-        namespace: args.namespace.clone(),
+        namespace: namespace.cloned(),
         kind: workload.map(WorkloadPattern::workload_kind),
         name: workload.map(|pattern| pattern.name.clone()),
     };

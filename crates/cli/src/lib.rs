@@ -8,6 +8,7 @@ mod entity;
 mod input;
 mod output;
 mod progress;
+mod reach;
 mod summary;
 
 use std::ffi::OsString;
@@ -42,6 +43,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Edges(args) => command::edges::run(&args),
         Command::Check(args) => command::check::run(&args),
         Command::Explain(args) => command::explain::run(&args),
+        Command::Reach(args) => command::reach::run(&args),
         Command::Completions { shell } => Ok(command::completions::shell(shell)),
         Command::Man { directory } => command::completions::man(&directory),
     };

@@ -12,6 +12,7 @@ mod boutique;
 mod generated;
 mod harness;
 mod proof;
+mod reach;
 mod review;
 mod scenarios;
 mod shop;
