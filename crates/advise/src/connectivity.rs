@@ -314,7 +314,7 @@ fn pod_groups<'a>(
         }
         let whole = parts.len() == 1;
         groups.extend(parts.into_iter().map(|(class, mut members)| {
-            let party = Party::Pods(class);
+            let ends = Party::Pods(class);
             let isolated = Direction::BOTH.map(|direction| {
                 members.first().is_some_and(|pod| {
                     let end = End::Pod(PodIx::new(place(*pod)));
@@ -322,7 +322,7 @@ fn pod_groups<'a>(
                 })
             });
             members.retain(|pod| *pod < live);
-            Group { who: Who::Pods { workload, pods: members, whole }, party, isolated }
+            Group { who: Who::Pods { workload, pods: members, whole }, party: ends, isolated }
         }));
     }
     groups

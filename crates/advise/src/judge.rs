@@ -1,11 +1,12 @@
 //! What the review makes of each observed edge: kept, cut, or nothing a policy can say.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::review::{Choice, EdgeDecision, GeneralRule, PeerPattern, Review};
 use ringfence_model::{
-    Direction, Edge, EdgeKey, L4, Nature, Origin, Peer, ServicePortRef, WorkloadRef,
+    Direction, Edge, EdgeKey, L4, Name, Nature, Origin, Peer, ServicePortRef, WorkloadRef,
 };
 
 use crate::dns::DnsServers;
@@ -132,6 +133,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) selection: Selection<'a>,
     pub(crate) dns: DnsServers,
+    /// The namespaces and directions for which one policy speaks for all pods.
+    pub(crate) whole_namespaces: BTreeSet<(Name, Direction)>,
 }
 
 impl<'a> Judge<'a> {
@@ -194,9 +197,14 @@ impl<'a> Judge<'a> {
         if let Some(decision) = decision.filter(|decision| decision.choice == Choice::Exclude) {
             return Verdict::Cut(Cut::Excluded(decision.origin.clone()));
         }
-        let subject =
-            self.inventory.workload(workload).map(|workload| self.selection.pods(workload));
-        if rule == GeneralRule::Unmanaged || !matches!(subject, Some(Ok(_))) {
+        let own = self.own_policy(workload);
+        let isolated = match &own {
+            Ok(()) => true,
+            Err(Unselectable::HostNetwork | Unselectable::NotInInput) => false,
+            // The policy of the namespace isolates it all the same.
+            Err(_) => self.is_whole_namespace(&workload.namespace, direction),
+        };
+        if rule == GeneralRule::Unmanaged || !isolated {
             return Verdict::Kept(Kept::Unmanaged);
         }
         let peer = match direction {
@@ -208,7 +216,7 @@ impl<'a> Judge<'a> {
             return Verdict::Kept(Kept::GeneralRule(rule));
         }
         if let Some(decision) = decision {
-            return match self.selectable(workload, peer) {
+            return match own.and_then(|()| self.selectable(&workload.namespace, peer)) {
                 Ok(()) => Verdict::Kept(Kept::Included(decision.origin.clone())),
                 Err(why) => Verdict::Cut(Cut::Unselectable(why)),
             };
@@ -216,7 +224,8 @@ impl<'a> Judge<'a> {
         if direction == Direction::Egress && self.dns.serves(&edge.key) {
             return Verdict::Kept(Kept::Dns);
         }
-        if let Some(origin) = self.cidr_rule(workload, direction, peer, edge.key.l4) {
+        let named = own.is_ok().then_some(workload);
+        if let Some(origin) = self.cidr_rule(named, direction, peer, edge.key.l4) {
             return Verdict::Kept(Kept::CidrRule(origin));
         }
         if edge.evidence.accepted() == 0 {
@@ -228,7 +237,7 @@ impl<'a> Judge<'a> {
         if !self.is_known(peer) {
             return Verdict::Cut(Cut::Unresolved);
         }
-        match self.selectable(workload, peer) {
+        match self.selectable(&workload.namespace, peer) {
             Ok(()) => Verdict::Kept(Kept::Observed),
             Err(why) => Verdict::Cut(Cut::Unselectable(why)),
         }
@@ -245,13 +254,24 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether a policy of the workload can name the peer.
-    fn selectable(&self, workload: &WorkloadRef, peer: &Peer) -> Result<(), Unselectable> {
+    /// Whether a policy of its own can be written for a workload.
+    fn own_policy(&self, workload: &WorkloadRef) -> Result<(), Unselectable> {
+        let workload = self.inventory.workload(workload).ok_or(Unselectable::NotInInput)?;
+        self.selection.pods(workload).map(drop)
+    }
+
+    /// Whether one policy speaks for all pods of a namespace in a direction.
+    pub(crate) fn is_whole_namespace(&self, namespace: &Name, direction: Direction) -> bool {
+        self.whole_namespaces.contains(&(namespace.clone(), direction))
+    }
+
+    /// Whether a policy in `home` can name the peer.
+    pub(crate) fn selectable(&self, home: &Name, peer: &Peer) -> Result<(), Unselectable> {
         match peer {
             Peer::Workload(peer) => {
                 let peer: &Workload =
                     self.inventory.workload(peer).ok_or(Unselectable::NotInInput)?;
-                self.selection.workload_peer(&workload.namespace, peer).map(drop)
+                self.selection.workload_peer(home, peer).map(drop)
             }
             Peer::Node(node) if self.inventory.node_addresses(node).is_empty() => {
                 Err(Unselectable::NotInInput)
@@ -261,9 +281,10 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The CIDR rule that covers an edge: one for every workload, or for the one named.
     fn cidr_rule(
         &self,
-        workload: &WorkloadRef,
+        workload: Option<&WorkloadRef>,
         direction: Direction,
         peer: &Peer,
         l4: L4,
@@ -271,7 +292,7 @@ impl<'a> Judge<'a> {
         let (Peer::Address(ip, _), L4::Port(protocol, port)) = (peer, l4) else { return None };
         let covering = |rule: &&ringfence_model::review::CidrRule| {
             rule.direction == direction
-                && rule.workload.as_ref().is_none_or(|w| w == workload)
+                && (rule.workload.is_none() || rule.workload.as_ref() == workload)
                 && rule.block.contains(*ip)
                 && crate::need::declared_ports(&rule.ports).contains(protocol, port)
         };

@@ -16,7 +16,6 @@ mod draft;
 mod judge;
 mod need;
 mod plan;
-mod planner;
 mod prove;
 mod readiness;
 mod report;

@@ -28,10 +28,32 @@ pub(crate) fn unselectable_subject(workload: &Workload, why: &Unselectable) -> D
         Unselectable::HostNetwork => "restrict it with a firewall on its nodes",
         _ => "give its pod template a label of its own, such as app.kubernetes.io/name",
     };
-    Diagnostic::warning("workload-not-selectable", format!("no policy was written: {why}"))
-        .at(workload.origin.clone())
-        .about(workload.reference.to_string())
-        .hint(hint)
+    Diagnostic::warning(
+        "workload-not-selectable",
+        format!("no policy of its own was written: {why}"),
+    )
+    .at(workload.origin.clone())
+    .about(workload.reference.to_string())
+    .hint(hint)
+}
+
+/// An included edge that was never observed and cannot be allowed as it stands.
+pub(crate) fn names_no_connection(decision: &EdgeDecision) -> Diagnostic {
+    let message = "this included edge was not observed and does not name one connection";
+    Diagnostic::warning("review-entry-matches-nothing", message).at(decision.origin.clone()).hint(
+        "to allow what was never observed, name a source, a destination, a protocol and a port, \
+         with a workload of the scope at one end",
+    )
+}
+
+/// An included edge that was never observed and that no policy can allow.
+pub(crate) fn cannot_include(decision: &EdgeDecision, why: &Unselectable) -> Diagnostic {
+    let message =
+        format!("this included edge stays forbidden, because one end cannot be selected: {why}");
+    Diagnostic::warning("peer-not-selectable", message).at(decision.origin.clone()).hint(
+        "give the namespace or the pod template a label of its own, or allow its addresses with a \
+         CIDR rule",
+    )
 }
 
 fn namespaces_without_labels(rows: &[Row<'_>]) -> Option<Diagnostic> {

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::identity::PodRef;
-use ringfence_model::object::{Phase, Pod};
+use ringfence_model::object::{Phase, Pod, PodSpec};
 use ringfence_model::review::Review;
 use ringfence_model::{
-    Cidr, Direction, EdgeKey, IpBlock, Name, Nature, NetworkPolicy, Origin, Peer, Port, Protocol,
-    WorkloadRef,
+    Cidr, Direction, EdgeKey, IpBlock, Labels, Name, Nature, NetworkPolicy, Origin, Peer, Port,
+    Protocol, WorkloadRef,
 };
 use ringfence_policy::{Connection, End, PodClass, PodIx, PolicySet, Profile};
 
@@ -20,8 +20,8 @@ use crate::selection::Selection;
 /// Addresses that stand for anywhere outside (RFC 5737 and RFC 3849, reserved for documentation).
 const ANYWHERE: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
 
-/// A policy set compiled over all live pods and two pods from each workload's template, so that workloads without a
-/// running pod, and the next rollout of all others, are judged too.
+/// A policy set compiled over all live pods and the next pod of each workload, so that workloads without a running
+/// pod, and the next rollout of all others, are judged too; and over the first pod of a namespace without any.
 #[derive(Debug)]
 pub struct World<'a> {
     inventory: &'a Inventory,
@@ -52,13 +52,22 @@ impl<'a> World<'a> {
                 workloads[pod] = Some(&workload.reference);
             }
             if !workload.host_network {
-                // Two, because one alone would only show that a pod reaches itself.
-                for _ in 0..2 {
+                // Without a running pod two are needed, for traffic among the pods of the workload.
+                for _ in 0..if workload.pods.is_empty() { 2 } else { 1 } {
                     pods.push(template_pod(workload));
                     workloads.push(Some(&workload.reference));
                 }
             }
         }
+        // A namespace that nobody lives in yet has a next pod too.
+        let inhabited: BTreeSet<&Name> =
+            pods.iter().filter(|p| !p.spec.host_network).map(|p| &p.reference.namespace).collect();
+        let empty = inventory.namespaces().iter().filter(|n| !inhabited.contains(&n.name));
+        let plain: Vec<Pod> = empty
+            .map(|n| next_pod(&n.name, &n.name, Labels::empty(), PodSpec::default()))
+            .collect();
+        workloads.resize(pods.len() + plain.len(), None);
+        pods.extend(plain);
         let (set, _) =
             PolicySet::compile(inventory.namespaces(), inventory.nodes(), &pods, policies, profile);
         let mut by_workload: BTreeMap<&WorkloadRef, Vec<PodIx>> = BTreeMap::new();
@@ -187,7 +196,7 @@ impl<'a> World<'a> {
             End::Pod(pod) if pod.place() < self.live => format!("pod {}", self.set.pod(pod)),
             End::Pod(pod) => match self.workloads[pod.place()] {
                 Some(workload) => format!("the next pod of {workload}"),
-                None => format!("pod {}", self.set.pod(pod)),
+                None => format!("the next pod of namespace {}", self.set.pod(pod).namespace),
             },
         }
     }
@@ -205,20 +214,22 @@ fn pod_ends(pods: &[PodIx]) -> Vec<End> {
 
 /// The next pod of a workload, before it has an address or a node.
 pub(crate) fn template_pod(workload: &Workload) -> Pod {
+    let WorkloadRef { namespace, name, kind: _ } = &workload.reference;
+    next_pod(namespace, name, workload.template_labels.clone(), workload.spec.clone())
+}
+
+/// A pod that does not exist yet. Messages never show its name.
+fn next_pod(namespace: &Name, name: &Name, labels: Labels, spec: PodSpec) -> Pod {
     Pod {
-        // Messages never show this name.
-        reference: PodRef {
-            namespace: workload.reference.namespace.clone(),
-            name: workload.reference.name.clone(),
-        },
-        labels: workload.template_labels.clone(),
+        reference: PodRef { namespace: namespace.clone(), name: name.clone() },
+        labels,
         owner: None,
         ips: Vec::new(),
         node: None,
         phase: Phase::Pending,
         started: None,
         ended: None,
-        spec: workload.spec.clone(),
+        spec,
         origin: Origin::default(),
     }
 }

@@ -154,3 +154,137 @@ fn services_are_entities_too() {
         ]
     );
 }
+
+#[test]
+fn an_included_namespace_means_its_workloads_at_their_end_too() {
+    let town = Town::new().reviewed(
+        "  edges:
+  - choice: Include
+    source: {workload: {namespace: front, kind: Deployment, name: batch}}
+    destination: {namespace: front}
+    port: 7000
+",
+    );
+    town.certificate(0);
+    for (name, direction) in [("batch", "egress"), ("web", "ingress"), ("proxy", "ingress")] {
+        let policy = town.policy(&format!("ringfence-deployment-{name}"));
+        let rules = policy.split("spec:").nth(1).unwrap();
+        let part = rules.split(&format!("\n  {direction}:")).nth(1).unwrap();
+        assert!(part.contains("port: 7000"), "{name} {direction}: {policy}");
+    }
+}
+
+#[test]
+fn an_included_edge_that_no_policy_can_say_is_reported_and_left_out() {
+    let unlabelled = "labels: {kubernetes.io/metadata.name: back, team: data}";
+    let town = Town::new().replacing(unlabelled, "labels: {}").reviewed(
+        "  edges:
+  - choice: Include
+    source: {workload: {namespace: front, kind: Deployment, name: proxy}}
+    destination: {workload: {namespace: back, kind: StatefulSet, name: db}}
+    port: 5432
+  - choice: Include
+    source: {workload: {namespace: back, kind: StatefulSet, name: db}}
+    destination: {namespace: front}
+    port: 7001
+",
+    );
+    let run = town.run("generate", &["-n", "front", "-o", "out"]).expect(0);
+    assert_eq!(run.stderr.matches("this included edge stays forbidden").count(), 2);
+    let proxy = town.policy("ringfence-deployment-proxy");
+    assert!(!proxy.contains("5432") && !proxy.contains("7001"), "{proxy}");
+}
+
+#[test]
+fn an_included_edge_among_the_pods_of_a_workload_without_pods_is_proven() {
+    let town = Town::new()
+        .with(
+            "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: idle, namespace: front}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: idle}}
+  template: {metadata: {labels: {app: idle}}, spec: {containers: [{name: main}]}}
+",
+        )
+        .reviewed(
+            "  edges:
+  - choice: Include
+    source: {workload: {namespace: front, kind: Deployment, name: idle}}
+    destination: {workload: {namespace: front, kind: Deployment, name: idle}}
+    port: 7000
+",
+        );
+    town.certificate(0);
+    assert!(town.policy("ringfence-deployment-idle").contains("port: 7000"));
+}
+
+#[test]
+fn the_policy_of_a_namespace_speaks_for_pods_without_labels_too() {
+    let town = Town::new()
+        .with(
+            "\
+apiVersion: v1
+kind: Pod
+metadata: {name: plain, namespace: front}
+spec: {nodeName: n1, containers: [{name: main}]}
+status: {phase: Running, podIP: 10.1.0.77, startTime: \"2026-03-01T00:00:00Z\"}
+",
+        )
+        .talking(&[
+            ("10.1.0.77", "10.1.0.21", "TCP", 8080, 3),
+            ("10.1.0.77", "10.1.0.11", "TCP", 8080, 4),
+        ])
+        .reviewed("  rules: {ingress: AllowNamespace, egress: AllowNamespace}\n");
+    let certificate = town.certificate(0);
+    let verdict = |list: &str, destination: &str| {
+        let edges = certificate[list].as_array().unwrap();
+        edges
+            .iter()
+            .any(|edge| edge["source"] == "front/Pod/plain" && edge["destination"] == destination)
+    };
+    assert!(verdict("cut", "back/Deployment/api"), "{certificate}");
+    assert!(verdict("kept", "front/Deployment/web"), "{certificate}");
+}
+
+#[test]
+fn a_namespace_with_pods_on_the_host_network_only_gets_no_policy() {
+    let agent = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: agents, uid: u, labels: {kubernetes.io/metadata.name: agents}}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: agents}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template: {metadata: {labels: {app: agent}}, spec: {hostNetwork: true, containers: [{name: main}]}}
+";
+    let town = Town::new().with(agent).reviewed(
+        "  rules: {ingress: AllowAll, egress: BlockAll}
+  cidrRules: [{direction: Ingress, cidr: 198.51.100.0/24}]
+",
+    );
+    let run = town.run("generate", &["-n", "agents"]).expect(0);
+    assert!(run.stderr.contains("PROVEN: 0 policies"), "{}", run.stderr);
+}
+
+#[test]
+fn a_namespace_may_be_included_before_its_first_pod() {
+    let empty = "{apiVersion: v1, kind: Namespace, metadata: {name: empty}}\n";
+    let town = Town::new().with(empty).reviewed(
+        "  edges:
+  - choice: Include
+    source: {namespace: empty}
+    destination: {workload: {namespace: front, kind: Deployment, name: proxy}}
+    port: 8443
+",
+    );
+    town.certificate(0);
+    assert!(
+        town.policy("ringfence-deployment-proxy").contains("kubernetes.io/metadata.name: empty")
+    );
+}
