@@ -1,6 +1,6 @@
 //! Naming the rules behind a decision, with file and line.
 
-use ringfence_model::Direction;
+use ringfence_model::{Direction, NetworkPolicy, Origin};
 use ringfence_policy::{ClusterRuleRef, Connection, Decision, Judgement, PolicyIx, RuleRef};
 
 use crate::witness::World;
@@ -78,8 +78,18 @@ impl World<'_> {
     pub fn describe_rule(&self, item: RuleRef) -> String {
         let policy = self.set().policy(item.policy);
         let origin = self.set().rule(item).map_or(&policy.origin, |rule| &rule.origin);
-        format!("NetworkPolicy {policy} {}[{}] ({origin})", list(item.direction), item.rule)
+        rule_name(policy, item.direction, item.rule as usize, origin)
     }
+}
+
+/// `NetworkPolicy shop/web egress[0] (policies.yaml:12)`.
+pub(crate) fn rule_name(
+    policy: &NetworkPolicy,
+    direction: Direction,
+    rule: usize,
+    origin: &Origin,
+) -> String {
+    format!("NetworkPolicy {policy} {}[{rule}] ({origin})", list(direction))
 }
 
 fn list(direction: Direction) -> &'static str {

@@ -182,6 +182,11 @@ impl<'a> Connectivity<'a> {
         }
     }
 
+    /// The pods of the cluster.
+    pub(crate) fn inventory(&self) -> &'a Inventory {
+        self.inventory
+    }
+
     /// The names of the pods of a group.
     pub fn pod_names(&self, group: &Group<'a>) -> impl Iterator<Item = &'a str> {
         let pods = match &group.who {
@@ -301,20 +306,20 @@ fn pod_groups<'a>(
     let alike = alike(set, &split);
     let mut groups = Vec::new();
     for (workload, members) in members {
-        let mut parts: Vec<(ClassIx, Vec<usize>)> = Vec::new();
+        let mut portions: Vec<(ClassIx, Vec<usize>)> = Vec::new();
         let mut known: HashMap<ClassIx, usize> = HashMap::new();
         for pod in members {
             let class = class(pod);
             let class = alike.get(&class).copied().unwrap_or(class);
-            let part = *known.entry(class).or_insert_with(|| {
-                parts.push((class, Vec::new()));
-                parts.len() - 1
+            let portion = *known.entry(class).or_insert_with(|| {
+                portions.push((class, Vec::new()));
+                portions.len() - 1
             });
-            parts[part].1.push(pod);
+            portions[portion].1.push(pod);
         }
-        let whole = parts.len() == 1;
-        groups.extend(parts.into_iter().map(|(class, mut members)| {
-            let ends = Party::Pods(class);
+        let whole = portions.len() == 1;
+        groups.extend(portions.into_iter().map(|(class, mut members)| {
+            let party = Party::Pods(class);
             let isolated = Direction::BOTH.map(|direction| {
                 members.first().is_some_and(|pod| {
                     let end = End::Pod(PodIx::new(place(*pod)));
@@ -322,7 +327,7 @@ fn pod_groups<'a>(
                 })
             });
             members.retain(|pod| *pod < live);
-            Group { who: Who::Pods { workload, pods: members, whole }, party: ends, isolated }
+            Group { who: Who::Pods { workload, pods: members, whole }, party, isolated }
         }));
     }
     groups
@@ -413,6 +418,6 @@ fn blocks(policies: &[NetworkPolicy]) -> Vec<&IpBlock> {
 /// A table position as the engine's compact index: tables hold fewer than 2^32 entries, since each entry stands for
 /// an object in memory.
 #[expect(clippy::cast_possible_truncation, reason = "tables hold fewer than 2^32 entries")]
-const fn place(position: usize) -> u32 {
+pub(crate) const fn place(position: usize) -> u32 {
     position as u32
 }

@@ -199,6 +199,9 @@ pub(crate) struct ReachArgs {
     /// Only what can reach them, not what they can reach
     #[arg(long)]
     pub(crate) to: bool,
+    /// Instead list what is open to addresses, to every namespace, and to pods that do not exist yet (table, json, csv)
+    #[arg(long)]
+    pub(crate) exposure: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = ReachFormat::Table)]
     pub(crate) output: ReachFormat,

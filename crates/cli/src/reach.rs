@@ -2,6 +2,7 @@
 
 mod crowd;
 mod dot;
+mod exposure;
 mod pairs;
 mod table;
 
@@ -9,6 +10,7 @@ use ringfence_policy::ConnectionSet;
 
 pub(crate) use crowd::Crowd;
 pub(crate) use dot::dot;
+pub(crate) use exposure::exposure;
 pub(crate) use pairs::{csv, json};
 pub(crate) use table::table;
 

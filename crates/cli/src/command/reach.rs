@@ -9,7 +9,7 @@ use ringfence_inventory::Inventory;
 use crate::Outcome;
 use crate::args::{ReachArgs, ReachFormat};
 use crate::input::{cluster, in_scope, policies, refuse_unknown};
-use crate::reach::{csv, dot, json, table};
+use crate::reach::{csv, dot, exposure, json, table};
 
 /// Shows who can reach whom.
 pub(crate) fn run(args: &ReachArgs) -> anyhow::Result<Outcome> {
@@ -20,11 +20,15 @@ pub(crate) fn run(args: &ReachArgs) -> anyhow::Result<Outcome> {
     let connectivity = Connectivity::new(&inventory, &policies, profile);
     let focus = focus(&connectivity, scope.as_ref(), args);
     let mut out = BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
-    match args.output {
-        ReachFormat::Table => out.write_all(table(&connectivity, &focus).as_bytes()),
-        ReachFormat::Json => json(&connectivity, &focus, profile_name, &mut out),
-        ReachFormat::Csv => csv(&connectivity, &focus, &mut out),
-        ReachFormat::Dot => dot(&connectivity, &focus, &mut out),
+    match (args.output, args.exposure) {
+        (ReachFormat::Dot, true) => {
+            anyhow::bail!("--exposure has no graph: use table, json or csv")
+        }
+        (format, true) => exposure(&connectivity, &focus, profile_name, format, &mut out),
+        (ReachFormat::Table, false) => out.write_all(table(&connectivity, &focus).as_bytes()),
+        (ReachFormat::Json, false) => json(&connectivity, &focus, profile_name, &mut out),
+        (ReachFormat::Csv, false) => csv(&connectivity, &focus, &mut out),
+        (ReachFormat::Dot, false) => dot(&connectivity, &focus, &mut out),
     }
     .and_then(|()| out.flush())
     .context("cannot write to stdout")?;

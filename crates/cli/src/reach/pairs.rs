@@ -131,7 +131,7 @@ pub(crate) fn csv(
 }
 
 /// A field with its quotes, where it needs them (RFC 4180).
-fn field(text: &str) -> String {
+pub(crate) fn field(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -77,3 +77,15 @@ fn what_is_not_there_is_told() {
     let run = ringfence(&town(), &["reach", "--cluster", "nowhere.yaml"]).expect(2);
     insta::assert_snapshot!("reach-no-cluster", run.all());
 }
+
+#[test]
+fn what_is_open_to_pods_that_do_not_exist_yet() {
+    for format in ["table", "json", "csv"] {
+        let run = reach(&["--exposure", "-o", format]).expect(0);
+        insta::assert_snapshot!(format!("reach-exposure-{format}"), run.all());
+    }
+    let run = reach(&["--exposure", "-o", "dot"]).expect(2);
+    insta::assert_snapshot!("reach-exposure-dot", run.all());
+    let inward = reach(&["--exposure", "--to", "-o", "csv"]).expect(0).stdout;
+    assert!(inward.contains(",ingress,") && !inward.contains(",egress,"), "{inward}");
+}
