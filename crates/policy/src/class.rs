@@ -1,15 +1,13 @@
 //! Pods that policies cannot tell apart.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use foldhash::HashMap;
 use ringfence_model::{Name, Port, Protocol};
 
-use crate::atom::{AddressSpace, Block, Sees};
+use crate::atom::{AddressSpace, Sees};
 use crate::cluster::{Cluster, PodEntry};
 use crate::index::{PodIx, index};
-use crate::vocabulary::{Projection, Vocabulary};
+use crate::vocabulary::Projection;
+use crate::words::Words;
 
 /// Pods of one namespace that policies cannot tell apart: same labels as far as selectors mention them, same numbers
 /// behind the port names that policies mention, same ipBlocks around their addresses.
@@ -31,7 +29,7 @@ impl PodClass {
         self.is_node
     }
 
-    /// Its pods, sorted; at least one.
+    /// Its pods, sorted. None are left when all were removed or relabelled since the policies were compiled.
     pub fn pods(&self) -> &[PodIx] {
         &self.pods
     }
@@ -55,82 +53,92 @@ pub(crate) struct ClassKey {
     pub(crate) atoms: Box<[u32]>,
 }
 
-/// All classes, sorted by namespace.
+/// All classes. Those of one compilation are sorted by namespace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
     pub(crate) list: Vec<PodClass>,
     pub(crate) keys: Vec<ClassKey>,
+    ids: HashMap<ClassKey, u32>,
     /// The class of each pod.
     pub(crate) of_pod: Vec<u32>,
-    /// The classes of each namespace.
-    pub(crate) of_namespace: Vec<Range<u32>>,
+    /// The classes of each namespace, sorted.
+    pub(crate) of_namespace: Vec<Vec<u32>>,
     /// The named ports of each signature. The first has none.
     pub(crate) named: Vec<NamedPorts>,
+    signatures: HashMap<NamedPorts, u32>,
+}
+
+impl Classes {
+    fn signature(&mut self, ports: NamedPorts) -> u32 {
+        *self.signatures.entry(ports).or_insert_with_key(|ports| {
+            self.named.push(ports.clone());
+            index(self.named.len() - 1)
+        })
+    }
+
+    /// Puts a pod into the class of its key; tells whether the class had no pod before.
+    pub(crate) fn put(&mut self, pod: PodIx, key: ClassKey, namespace: &Name) -> (u32, bool) {
+        let next = index(self.list.len());
+        let class = *self.ids.entry(key).or_insert_with_key(|key| {
+            self.of_namespace[key.namespace as usize].push(next);
+            self.keys.push(key.clone());
+            let (namespace, is_node) = (namespace.clone(), key.is_node);
+            self.list.push(PodClass { namespace, is_node, pods: Vec::new() });
+            next
+        });
+        let pods = &mut self.list[class as usize].pods;
+        let place = pods.partition_point(|other| *other < pod);
+        pods.insert(place, pod);
+        let was_empty = pods.len() == 1;
+        self.of_pod[pod.place()] = class;
+        (class, was_empty)
+    }
+
+    /// Takes a pod out of its class, which may be left empty.
+    pub(crate) fn take(&mut self, pod: PodIx) -> u32 {
+        let class = self.of_pod[pod.place()];
+        self.list[class as usize].pods.retain(|other| *other != pod);
+        class
+    }
 }
 
 /// What decides the class of a pod.
 pub(crate) struct Distinction<'a> {
     pub(crate) cluster: &'a Cluster,
-    pub(crate) vocabulary: &'a Vocabulary,
-    pub(crate) port_names: &'a HashMap<Arc<str>, u32>,
-    pub(crate) blocks: &'a [Block],
+    pub(crate) words: &'a Words,
     pub(crate) space: &'a AddressSpace,
 }
 
 impl Distinction<'_> {
     /// Sorts all pods into classes.
     pub(crate) fn classes(&self) -> Classes {
-        let mut signatures: HashMap<NamedPorts, u32> = HashMap::default();
-        let mut named = vec![NamedPorts::default()];
-        signatures.insert(NamedPorts::default(), 0);
-        let mut ids: HashMap<ClassKey, u32> = HashMap::default();
-        let mut found: Vec<(ClassKey, Vec<PodIx>)> = Vec::new();
-        for (n, pod) in self.cluster.pods.iter().enumerate() {
-            let signature = *signatures.entry(self.named_ports(pod)).or_insert_with_key(|ports| {
-                named.push(ports.clone());
-                index(named.len() - 1)
-            });
-            let key = ClassKey {
-                namespace: pod.namespace,
-                host_network: pod.host_network,
-                is_node: self.cluster.counts_as_node(pod),
-                labels: self.labels(pod),
-                named: signature,
-                atoms: self.atoms(pod),
-            };
-            let id = *ids.entry(key).or_insert_with_key(|key| {
-                found.push((key.clone(), Vec::new()));
-                index(found.len() - 1)
-            });
-            found[id as usize].1.push(PodIx::new(index(n)));
-        }
-        // Classes are found in the order of their first pods, which a stable sort keeps within a namespace.
-        found.sort_by_key(|(key, _)| key.namespace);
-
-        let namespaces = &self.cluster.namespaces;
+        let cluster = self.cluster;
         let mut classes = Classes {
-            named,
-            of_pod: vec![0; self.cluster.pods.len()],
-            of_namespace: vec![0..0; namespaces.len()],
+            of_pod: vec![0; cluster.pods.len()],
+            of_namespace: vec![Vec::new(); cluster.namespaces.len()],
             ..Classes::default()
         };
-        for (n, (key, pods)) in found.into_iter().enumerate() {
-            let range = &mut classes.of_namespace[key.namespace as usize];
-            if range.start == range.end {
-                range.start = index(n);
-            }
-            range.end = index(n + 1);
-            for pod in &pods {
-                classes.of_pod[pod.place()] = index(n);
-            }
-            classes.list.push(PodClass {
-                namespace: namespaces[key.namespace as usize].name.clone(),
-                is_node: key.is_node,
-                pods,
-            });
-            classes.keys.push(key);
+        classes.signature(NamedPorts::default());
+        let mut order: Vec<(PodIx, &PodEntry)> = cluster.present().collect();
+        order.sort_by_key(|(_, pod)| pod.namespace);
+        for (ix, pod) in order {
+            let key = self.key(pod, &mut classes);
+            let namespace = &cluster.namespaces[pod.namespace as usize].name;
+            classes.put(ix, key, namespace);
         }
         classes
+    }
+
+    /// What decides the class of a pod.
+    pub(crate) fn key(&self, pod: &PodEntry, classes: &mut Classes) -> ClassKey {
+        ClassKey {
+            namespace: pod.namespace,
+            host_network: pod.host_network,
+            is_node: self.cluster.counts_as_node(pod),
+            labels: self.labels(pod),
+            named: classes.signature(self.named_ports(pod)),
+            atoms: self.atoms(pod),
+        }
     }
 
     /// Selectors ignore host-network pods that count as their node.
@@ -138,7 +146,7 @@ impl Distinction<'_> {
         if self.cluster.counts_as_node(pod) {
             Projection::default()
         } else {
-            self.vocabulary.project(&pod.labels)
+            self.words.pods.project(&pod.labels)
         }
     }
 
@@ -150,7 +158,9 @@ impl Distinction<'_> {
         let mut ports: Vec<(u32, Protocol, Port)> = pod
             .ports
             .iter()
-            .filter_map(|p| Some((*self.port_names.get(p.name.as_ref()?)?, p.protocol, p.port)))
+            .filter_map(|p| {
+                Some((*self.words.port_names.get(p.name.as_ref()?)?, p.protocol, p.port))
+            })
             .collect();
         ports.sort_unstable();
         ports.dedup();
@@ -159,7 +169,7 @@ impl Distinction<'_> {
 
     fn atoms(&self, pod: &PodEntry) -> Box<[u32]> {
         let by_profile = self.cluster.profile.block_sees(self.cluster.counts_as_node(pod));
-        if !by_profile && self.blocks.iter().all(|block| block.sees == Sees::ByProfile) {
+        if !by_profile && self.words.blocks.iter().all(|block| block.sees == Sees::ByProfile) {
             return Box::default();
         }
         let mut atoms: Vec<u32> = pod.addresses.iter().map(|ip| self.space.atom(*ip)).collect();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use foldhash::{HashMap, HashSet};
 use ringfence_model::object::{ContainerPort, Namespace, Node, Pod};
-use ringfence_model::{Diagnostic, Labels, Name, PodRef};
+use ringfence_model::{ClusterPods, Diagnostic, Labels, Name, PodRef};
 
 use crate::index::{PodIx, index};
 use crate::profile::{HostNetwork, Profile};
@@ -35,6 +35,10 @@ pub(crate) struct PodEntry {
     pub(crate) node: Option<Name>,
     /// Whether it is a host-network pod.
     pub(crate) host_network: bool,
+    /// Whether its containers have ended, so that it has lost its address.
+    pub(crate) ended: bool,
+    /// Whether it was removed; its place is not used again.
+    pub(crate) removed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,28 +65,90 @@ impl Cluster {
     ) -> (Self, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let (namespaces, namespace_ids) = entries(namespaces, pods, &mut diagnostics);
-        let by_name: HashMap<&Name, &Node> = nodes.iter().map(|n| (&n.name, n)).collect();
-        let entry = |pod: &Pod| PodEntry {
-            reference: pod.reference.clone(),
-            // Every namespace of a pod is known by now.
-            namespace: namespace_ids.get(&pod.reference.namespace).copied().unwrap_or_default(),
-            labels: pod.labels.clone(),
-            ports: pod.spec.ports.clone(),
-            addresses: addresses(pod, &by_name),
-            node: pod.node.clone(),
-            host_network: pod.spec.host_network,
-        };
-        let entries = pods.iter().map(entry).collect();
-        let cluster = Self {
+        let mut cluster = Self {
             profile,
-            pods: entries,
+            pods: Vec::new(),
             namespaces,
+            namespace_ids,
             nodes: nodes.iter().map(|n| (n.name.clone(), node_entry(n))).collect(),
             node_addresses: nodes.iter().flat_map(every_address).collect(),
             pod_addresses: pod_addresses(pods, profile, &mut diagnostics),
-            namespace_ids,
         };
+        cluster.pods = pods.iter().map(|pod| cluster.entry(pod)).collect();
         (cluster, diagnostics)
+    }
+
+    /// What is kept of a pod, whose namespace is known.
+    pub(crate) fn entry(&self, pod: &Pod) -> PodEntry {
+        PodEntry {
+            reference: pod.reference.clone(),
+            namespace: self
+                .namespace_ids
+                .get(&pod.reference.namespace)
+                .copied()
+                .unwrap_or_default(),
+            labels: pod.labels.clone(),
+            ports: pod.spec.ports.clone(),
+            addresses: self.addresses(pod),
+            node: pod.node.clone(),
+            host_network: pod.spec.host_network,
+            ended: pod.phase.is_terminated(),
+            removed: false,
+        }
+    }
+
+    fn addresses(&self, pod: &Pod) -> Vec<IpAddr> {
+        let node = pod.node.as_ref().filter(|_| pod.spec.host_network && pod.ips.is_empty());
+        let addresses =
+            node.and_then(|name| self.nodes.get(name)).map_or(&[][..], |n| &n.addresses);
+        pod.ips.iter().map(IpAddr::to_canonical).chain(addresses.iter().copied()).collect()
+    }
+
+    /// The number of a namespace, which from now on is known, by its name only if it was not.
+    pub(crate) fn namespace(&mut self, name: &Name) -> u32 {
+        let next = index(self.namespaces.len());
+        *self.namespace_ids.entry(name.clone()).or_insert_with(|| {
+            self.namespaces.push(NamespaceEntry { name: name.clone(), labels: only_name(name) });
+            next
+        })
+    }
+
+    /// Pods that are still there.
+    pub(crate) fn present(&self) -> impl Iterator<Item = (PodIx, &PodEntry)> {
+        let pods = self.pods.iter().enumerate().filter(|(_, pod)| !pod.removed);
+        pods.map(|(n, pod)| (PodIx::new(index(n)), pod))
+    }
+
+    /// Whether a cluster-wide policy means the pod: never a host-network pod.
+    pub(crate) fn selects(&self, pods: &ClusterPods, pod: &PodEntry) -> bool {
+        !pod.host_network
+            && pods.namespaces.matches(&self.namespaces[pod.namespace as usize].labels)
+            && pods.pods.matches(&pod.labels)
+    }
+
+    /// Gives a pod its addresses, as far as no other has them.
+    pub(crate) fn take_addresses(&mut self, ix: PodIx, pod: &PodEntry) {
+        if !pod.ended && !self.counts_as_node(pod) {
+            for ip in &pod.addresses {
+                self.pod_addresses.entry(*ip).or_insert(ix);
+            }
+        }
+    }
+
+    /// Takes a pod's addresses away; another that has one of them too is its owner now.
+    pub(crate) fn leave_addresses(&mut self, ix: PodIx) {
+        for ip in self.pods[ix.place()].addresses.clone() {
+            if self.pod_addresses.get(&ip) != Some(&ix) {
+                continue;
+            }
+            let heir = self.present().find(|(_, pod)| {
+                !pod.ended && !self.counts_as_node(pod) && pod.addresses.contains(&ip)
+            });
+            match heir.map(|(heir, _)| heir) {
+                Some(heir) => self.pod_addresses.insert(ip, heir),
+                None => self.pod_addresses.remove(&ip),
+            };
+        }
     }
 
     /// Whether the pod is nothing but its node to policies.
@@ -111,8 +177,7 @@ fn entries(
             continue;
         }
         ids.insert(name.clone(), index(found.len()));
-        let labels = [(NAMESPACE_NAME, name.as_str())].into_iter().collect();
-        found.push(NamespaceEntry { name: name.clone(), labels });
+        found.push(NamespaceEntry { name: name.clone(), labels: only_name(name) });
         diagnostics.push(
             Diagnostic::warning(
                 "namespace-missing",
@@ -126,6 +191,11 @@ fn entries(
     (found, ids)
 }
 
+/// The labels of a namespace of which nothing but the name is known.
+fn only_name(name: &Name) -> Labels {
+    [(NAMESPACE_NAME, name.as_str())].into_iter().collect()
+}
+
 fn node_entry(node: &Node) -> NodeEntry {
     NodeEntry {
         labels: node.labels.clone(),
@@ -136,15 +206,6 @@ fn node_entry(node: &Node) -> NodeEntry {
 
 fn every_address(node: &Node) -> impl Iterator<Item = IpAddr> {
     node.addresses.iter().chain(&node.pod_network_addresses).map(IpAddr::to_canonical)
-}
-
-fn addresses(pod: &Pod, nodes: &HashMap<&Name, &Node>) -> Vec<IpAddr> {
-    let node = if pod.spec.host_network && pod.ips.is_empty() {
-        pod.node.as_ref().and_then(|name| nodes.get(name)).map(|node| node.addresses.as_slice())
-    } else {
-        None
-    };
-    pod.ips.iter().chain(node.unwrap_or_default()).map(IpAddr::to_canonical).collect()
 }
 
 /// Who has which address. Ended pods have lost theirs, and host-network pods have their node's.

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashSet};
 use ringfence_model::{
     Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule,
     Diagnostic, Direction, Name, NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortRange,
-    PortTarget, Ports, Protocol, Selector, Tier,
+    PortTarget, Ports, Protocol, Rule, Selector,
 };
 
 use crate::atom::{AddressSpace, Block, Sees};
@@ -17,10 +17,10 @@ use crate::decision::ClusterRuleRef;
 use crate::end_set::EndSet;
 use crate::index::{ClusterPolicyIx, PolicyIx, index};
 use crate::policy_set::{
-    CompiledPolicy, CompiledRule, NOT_ISOLATED, PolicySet, PortTest, Side, Term,
+    CompiledPolicy, CompiledRule, Meaning, NOT_ISOLATED, PolicySet, PortTest, Side, Term,
 };
 use crate::profile::{EndPort, IpBlockNodes};
-use crate::tier::{TierGroup, TierSide, TierTerm, Tiers, in_order};
+use crate::tier::{TierSide, TierTerm, Tiers, in_order};
 use crate::vocabulary::LabelIndex;
 use crate::words::{Words, network_block, node_blocks};
 
@@ -37,28 +37,27 @@ pub(crate) fn compile(
         IpBlockNodes::NeverMatch => &cluster.node_addresses,
     };
     let space = AddressSpace::new(&words.blocks, apart);
-    let classes = Distinction {
-        cluster: &cluster,
-        vocabulary: &words.pods,
-        port_names: &words.port_names,
-        blocks: &words.blocks,
-        space: &space,
-    }
-    .classes();
+    let classes = Distinction { cluster: &cluster, words: &words, space: &space }.classes();
     let mut compiler = Compiler::new(&cluster, &words, &classes, &space);
-    let judged: Vec<CompiledPolicy> = policies.iter().map(|p| compiler.policy(p)).collect();
-    let (subjects, tier_sides) = compiler.tiers(&cluster_policies);
+    let judged: Vec<CompiledPolicy> = (0u32..)
+        .zip(&policies)
+        .map(|(n, policy)| compiler.policy(PolicyIx::new(n), policy))
+        .collect();
     let ends = compiler.ends;
     let sides = Direction::BOTH.map(|direction| side(&judged, direction, ends));
-    let (sets, ports) = (compiler.sets.items, compiler.ports.items);
-    let tiers = Tiers { policies: cluster_policies, subjects, sides: tier_sides };
+    let tiers = compiler.tiers(&cluster_policies);
+    let (sets, meanings, ports) = (compiler.sets, compiler.meanings, compiler.ports.items);
+    let (subjects, terms, tier_sides) = tiers;
+    let tiers = Tiers { policies: cluster_policies, subjects, terms, sides: tier_sides };
     let set = PolicySet {
         cluster,
         policies,
         tiers,
+        words,
         classes,
         space,
         sets,
+        meanings,
         ports,
         compiled: judged,
         sides,
@@ -134,11 +133,17 @@ impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
 /// A peer, as far as it decides which ends it stands for.
 #[derive(PartialEq, Eq, Hash)]
 enum PeerKey<'a> {
-    Own(u32, &'a Selector),
+    Own(Option<u32>, &'a Selector),
     Matching(&'a Selector, &'a Selector),
     Cluster(&'a ClusterPods),
     Block(u32),
 }
+
+/// The set of everybody.
+const EVERYBODY: u32 = 0;
+
+/// Subjects, rules and groups of the cluster-wide policies.
+type TierParts = (Vec<Vec<u32>>, Vec<[Vec<TierTerm>; 2]>, [TierSide; 2]);
 
 struct Compiler<'a> {
     cluster: &'a Cluster,
@@ -151,9 +156,13 @@ struct Compiler<'a> {
     classes_in: Vec<Vec<u32>>,
     ends: usize,
     peers: HashMap<PeerKey<'a>, u32>,
+    unions: HashMap<Box<[u32]>, u32>,
     /// Pod selectors that apply across namespaces.
     everywhere: HashMap<&'a Selector, Arc<[u32]>>,
-    sets: Interned<EndSet>,
+    every_class: Vec<u32>,
+    every_namespace: Vec<u32>,
+    sets: Vec<EndSet>,
+    meanings: Vec<Meaning>,
     ports: Interned<PortTest>,
 }
 
@@ -185,33 +194,58 @@ impl<'a> Compiler<'a> {
             classes_in,
             ends: classes.list.len() + space.atoms.len(),
             peers: HashMap::default(),
+            unions: HashMap::default(),
             everywhere: HashMap::default(),
-            sets: Interned::new(),
+            every_class: (0..index(classes.list.len())).collect(),
+            every_namespace: (0..index(cluster.namespaces.len())).collect(),
+            // Everybody comes first.
+            sets: vec![EndSet::All],
+            meanings: vec![Meaning::Everybody],
             ports: Interned::new(),
         }
     }
 
-    fn policy(&mut self, policy: &'a NetworkPolicy) -> CompiledPolicy {
-        let namespace = self.cluster.namespace_ids.get(&policy.namespace).copied();
+    fn add(&mut self, set: EndSet, meaning: Meaning) -> u32 {
+        self.sets.push(set);
+        self.meanings.push(meaning);
+        index(self.sets.len() - 1)
+    }
+
+    fn policy(&mut self, policy: PolicyIx, text: &'a NetworkPolicy) -> CompiledPolicy {
+        let namespace = self.cluster.namespace_ids.get(&text.namespace).copied();
         CompiledPolicy {
-            subjects: self.in_namespace(namespace, &policy.pod_selector),
+            subjects: self.ends_of(self.in_namespace(namespace, &text.pod_selector)),
             rules: Direction::BOTH.map(|direction| {
-                let rules = policy.rules(direction)?;
-                Some(rules.iter().map(|r| self.rule(namespace, &r.peers, &r.ports)).collect())
+                let rules = (0u32..).zip(text.rules(direction)?);
+                Some(
+                    rules
+                        .map(|(n, rule)| {
+                            let meaning = |peer| Meaning::Peer { policy, direction, rule: n, peer };
+                            self.rule(namespace, rule, meaning)
+                        })
+                        .collect(),
+                )
             }),
         }
     }
 
-    fn rule(&mut self, namespace: Option<u32>, peers: &'a Peers, ports: &Ports) -> CompiledRule {
-        let (peers, all) = match peers {
-            Peers::Any => (Vec::new(), self.sets.id(EndSet::All)),
+    fn rule(
+        &mut self,
+        namespace: Option<u32>,
+        rule: &'a Rule,
+        meaning: impl Fn(u32) -> Meaning,
+    ) -> CompiledRule {
+        let (peers, all) = match &rule.peers {
+            Peers::Any => (Vec::new(), EVERYBODY),
             Peers::Only(list) => {
-                let sets: Vec<u32> = list.iter().map(|peer| self.peer(namespace, peer)).collect();
+                let peers = (0u32..).zip(list);
+                let sets: Vec<u32> =
+                    peers.map(|(n, peer)| self.peer(namespace, peer, meaning(n))).collect();
                 let union = self.union(&sets);
                 (sets, union)
             }
         };
-        let ports = self.port_test(ports);
+        let ports = self.port_test(&rule.ports);
         CompiledRule { peers, term: Term { peers: all, ports } }
     }
 
@@ -219,68 +253,88 @@ impl<'a> Compiler<'a> {
         if let [one] = sets {
             return *one;
         }
+        let mut parts = sets.to_vec();
+        parts.sort_unstable();
+        parts.dedup();
+        let parts: Box<[u32]> = parts.into();
+        if let Some(set) = self.unions.get(&parts) {
+            return *set;
+        }
         let mut ends = Vec::new();
-        for set in sets {
-            self.sets.items[*set as usize].for_each(self.ends, |end| ends.push(end));
+        for set in &parts {
+            self.sets[*set as usize].for_each(self.ends, |end| ends.push(end));
         }
         ends.sort_unstable();
         ends.dedup();
-        self.sets.id(EndSet::new(ends, self.ends))
+        let set = self.add(EndSet::new(ends, self.ends), Meaning::Union(parts.clone()));
+        self.unions.insert(parts, set);
+        set
     }
 
-    fn peer(&mut self, namespace: Option<u32>, peer: &'a PeerMatch) -> u32 {
-        let key = match peer {
-            PeerMatch::Pods { namespaces: NamespaceScope::Own, pods } => match namespace {
-                Some(namespace) => PeerKey::Own(namespace, pods),
-                None => return self.sets.id(EndSet::new(Vec::new(), self.ends)),
-            },
+    fn peer(&mut self, namespace: Option<u32>, peer: &'a PeerMatch, meaning: Meaning) -> u32 {
+        match peer {
+            PeerMatch::Pods { namespaces: NamespaceScope::Own, pods } => {
+                self.peer_set(PeerKey::Own(namespace, pods), meaning)
+            }
             PeerMatch::Pods { namespaces: NamespaceScope::Matching(selector), pods } => {
-                PeerKey::Matching(selector, pods)
+                self.peer_set(PeerKey::Matching(selector, pods), meaning)
             }
             PeerMatch::IpBlock(block) => {
                 let block = Block { block: block.clone(), sees: Sees::ByProfile };
-                PeerKey::Block(self.words.block_id(&block).unwrap_or_default())
+                let id = self.words.block_id(&block).unwrap_or_default();
+                self.peer_set(PeerKey::Block(id), Meaning::Block(id))
             }
-        };
-        self.peer_set(key)
+        }
     }
 
-    fn peer_set(&mut self, key: PeerKey<'a>) -> u32 {
+    fn peer_set(&mut self, key: PeerKey<'a>, meaning: Meaning) -> u32 {
         if let Some(set) = self.peers.get(&key) {
             return *set;
         }
         let ends = match &key {
-            PeerKey::Own(namespace, pods) => self.in_namespace(Some(*namespace), pods),
-            PeerKey::Matching(selector, pods) => self.in_matching(selector, pods),
+            PeerKey::Own(namespace, pods) => self.ends_of(self.in_namespace(*namespace, pods)),
+            PeerKey::Matching(selector, pods) => {
+                let classes = self.in_matching(selector, pods);
+                self.ends_of(classes)
+            }
             PeerKey::Cluster(pods) => self.cluster_pods(pods),
             PeerKey::Block(block) => self.in_block(*block),
         };
-        let set = self.sets.id(EndSet::new(ends, self.ends));
+        let set = self.add(EndSet::new(ends, self.ends), meaning);
         self.peers.insert(key, set);
         set
     }
 
-    /// The classes that a cluster-wide policy selects.
+    /// Classes as ends: behind all atoms.
+    fn ends_of(&self, mut classes: Vec<u32>) -> Vec<u32> {
+        let first = index(self.space.atoms.len());
+        for class in &mut classes {
+            *class += first;
+        }
+        classes
+    }
+
+    /// The ends that a cluster-wide policy selects.
     fn cluster_pods(&mut self, pods: &'a ClusterPods) -> Vec<u32> {
         let mut found = self.in_matching(&pods.namespaces, &pods.pods);
         found.retain(|class| !self.classes.keys[*class as usize].host_network);
-        found
+        self.ends_of(found)
     }
 
     /// The classes of one namespace that the selector matches. Selectors ignore pods that count as their node.
     fn in_namespace(&self, namespace: Option<u32>, selector: &Selector) -> Vec<u32> {
         let Some(namespace) = namespace else { return Vec::new() };
-        self.select(selector, self.classes.of_namespace[namespace as usize].clone())
+        self.select(selector, &self.classes.of_namespace[namespace as usize])
     }
 
-    fn select(&self, selector: &Selector, within: std::ops::Range<u32>) -> Vec<u32> {
+    fn select(&self, selector: &Selector, within: &[u32]) -> Vec<u32> {
         let mut found = self.class_labels.select(&self.words.pods, selector, within);
         found.retain(|class| !self.classes.keys[*class as usize].is_node);
         found
     }
 
     fn in_matching(&mut self, namespaces: &Selector, pods: &'a Selector) -> Vec<u32> {
-        let all = 0..index(self.cluster.namespaces.len());
+        let all = &self.every_namespace;
         let matching = self.namespace_labels.select(&self.words.namespaces, namespaces, all);
         if matching.len() <= FEW_NAMESPACES {
             let ranges = matching.iter().flat_map(|n| self.in_namespace(Some(*n), pods));
@@ -291,7 +345,7 @@ impl<'a> Compiler<'a> {
         let everywhere = if let Some(found) = self.everywhere.get(pods) {
             Arc::clone(found)
         } else {
-            let found: Arc<[u32]> = self.select(pods, 0..index(self.classes.keys.len())).into();
+            let found: Arc<[u32]> = self.select(pods, &self.every_class).into();
             self.everywhere.insert(pods, Arc::clone(&found));
             found
         };
@@ -313,10 +367,11 @@ impl<'a> Compiler<'a> {
             sees == Sees::Everyone || self.cluster.profile.block_sees(is_node)
         };
         let classes = atoms.iter().flat_map(|a| &self.classes_in[*a as usize]).copied();
-        let mut ends: Vec<u32> = classes.filter(is_seen).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        ends.extend(atoms.iter().map(|atom| index(self.classes.keys.len()) + atom));
+        let mut classes: Vec<u32> = classes.filter(is_seen).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let mut ends = atoms.clone();
+        ends.extend(self.ends_of(classes));
         ends
     }
 
@@ -349,11 +404,26 @@ impl<'a> Compiler<'a> {
         self.ports.id(PortTest { numbers, names: names.into() })
     }
 
-    fn tiers(&mut self, policies: &'a [ClusterPolicy]) -> (Vec<Vec<u32>>, [TierSide; 2]) {
+    fn tiers(&mut self, policies: &'a [ClusterPolicy]) -> TierParts {
         let order = in_order(policies);
         let subjects: Vec<Vec<u32>> =
             policies.iter().map(|policy| self.cluster_pods(&policy.subject)).collect();
+        let terms: Vec<[Vec<TierTerm>; 2]> = (0u32..)
+            .zip(policies)
+            .map(|(n, policy)| {
+                let policy_ix = ClusterPolicyIx::new(n);
+                Direction::BOTH.map(|direction| {
+                    let rules = (0u32..).zip(policy.rules(direction));
+                    let place = |rule| ClusterRuleRef { policy: policy_ix, direction, rule };
+                    rules.map(|(n, rule)| self.tier_term(rule, place(n))).collect()
+                })
+            })
+            .collect();
         let sides = Direction::BOTH.map(|direction| {
+            let mut side = TierSide::default();
+            if policies.iter().all(|policy| policy.rules(direction).is_empty()) {
+                return side;
+            }
             let mut of_end: Vec<Vec<ClusterPolicyIx>> = vec![Vec::new(); self.ends];
             let ruling =
                 order.iter().filter(|ix| !policies[ix.place()].rules(direction).is_empty());
@@ -362,42 +432,22 @@ impl<'a> Compiler<'a> {
                     of_end[*subject as usize].push(ix);
                 }
             }
-            if of_end.iter().all(Vec::is_empty) {
-                return TierSide::default();
+            for members in of_end {
+                let group = side.group_of(members, policies, &terms, direction);
+                side.group.push(group);
             }
-            let mut groups: Interned<Vec<ClusterPolicyIx>> = Interned::new();
-            let group = of_end.into_iter().map(|policies| groups.id(policies)).collect();
-            let groups = groups.items.iter().map(|members| TierGroup {
-                admin: self.tier_terms(policies, members, Tier::Admin, direction),
-                baseline: self.tier_terms(policies, members, Tier::Baseline, direction),
-            });
-            TierSide { group, groups: groups.collect() }
+            side
         });
-        (subjects, sides)
-    }
-
-    fn tier_terms(
-        &mut self,
-        policies: &'a [ClusterPolicy],
-        members: &[ClusterPolicyIx],
-        tier: Tier,
-        direction: Direction,
-    ) -> Box<[TierTerm]> {
-        let mut terms = Vec::new();
-        for &policy in members.iter().filter(|ix| policies[ix.place()].tier == tier) {
-            for (n, rule) in policies[policy.place()].rules(direction).iter().enumerate() {
-                let rule_ref = ClusterRuleRef { policy, direction, rule: index(n) };
-                terms.push(self.tier_term(rule, rule_ref));
-            }
-        }
-        terms.into()
+        (subjects, terms, sides)
     }
 
     fn tier_term(&mut self, rule: &'a ClusterRule, rule_ref: ClusterRuleRef) -> TierTerm {
         let fails_closed = rule.peers.contains(&ClusterPeer::Unknown);
         let (peers, ports, action) = match (fails_closed, rule.action) {
             (false, action) => {
-                let sets: Vec<u32> = rule.peers.iter().flat_map(|p| self.cluster_peer(p)).collect();
+                let peers = (0u32..).zip(&rule.peers);
+                let sets: Vec<u32> =
+                    peers.flat_map(|(n, peer)| self.cluster_peer(peer, rule_ref, n)).collect();
                 (self.union(&sets), self.cluster_port_test(&rule.ports), action)
             }
             (true, Action::Accept) => {
@@ -405,21 +455,26 @@ impl<'a> Compiler<'a> {
             }
             (true, Action::Deny | Action::Pass) => {
                 let ports = self.cluster_port_test(&ClusterPorts::Any);
-                (self.sets.id(EndSet::All), ports, Action::Deny)
+                (EVERYBODY, ports, Action::Deny)
             }
         };
         TierTerm { peers, ports, action, rule: rule_ref }
     }
 
-    fn cluster_peer(&mut self, peer: &'a ClusterPeer) -> Vec<u32> {
+    fn cluster_peer(&mut self, peer: &'a ClusterPeer, at: ClusterRuleRef, n: u32) -> Vec<u32> {
         let blocks: Vec<Block> = match peer {
-            ClusterPeer::Pods(pods) => return vec![self.peer_set(PeerKey::Cluster(pods))],
+            ClusterPeer::Pods(pods) => {
+                let ClusterRuleRef { policy, direction, rule } = at;
+                let meaning = Meaning::ClusterPeer { policy, direction, rule, peer: n };
+                return vec![self.peer_set(PeerKey::Cluster(pods), meaning)];
+            }
             ClusterPeer::Nodes(nodes) => node_blocks(self.cluster, nodes).collect(),
             ClusterPeer::Networks(cidrs) => cidrs.iter().map(network_block).collect(),
             ClusterPeer::DomainNames(_) | ClusterPeer::Unknown => Vec::new(),
         };
         let ids: Vec<u32> = blocks.iter().filter_map(|b| self.words.block_id(b)).collect();
-        ids.into_iter().map(|id| self.peer_set(PeerKey::Block(id))).collect()
+        let set = |id| self.peer_set(PeerKey::Block(id), Meaning::Block(id));
+        ids.into_iter().map(set).collect()
     }
 
     fn cluster_port_test(&mut self, ports: &ClusterPorts) -> u32 {
@@ -459,21 +514,12 @@ fn side(compiled: &[CompiledPolicy], direction: Direction, ends: usize) -> Side 
             }
         }
     }
-    let mut groups: Interned<Vec<PolicyIx>> = Interned::new();
-    let none = groups.id(Vec::new());
+    let mut side = Side::default();
+    let none = side.group_of(Vec::new(), compiled, direction);
     debug_assert_eq!(none, NOT_ISOLATED);
-    let group = isolating.into_iter().map(|policies| groups.id(policies)).collect();
-    let terms = groups.items.iter().map(|policies| {
-        let mut terms: Vec<Term> = policies
-            .iter()
-            .filter_map(|p| compiled[p.place()].rules[direction as usize].as_ref())
-            .flatten()
-            .map(|rule| rule.term)
-            .collect();
-        terms.sort_unstable();
-        terms.dedup();
-        terms.into()
-    });
-    let terms = terms.collect();
-    Side { group, terms, policies: groups.items.into_iter().map(Into::into).collect() }
+    for policies in isolating {
+        let group = side.group_of(policies, compiled, direction);
+        side.group.push(group);
+    }
+    side
 }

@@ -5,7 +5,7 @@ use ringfence_model::PodRef;
 
 use crate::atom::Atom;
 use crate::connection::{ConnectionSet, End};
-use crate::index::{AtomIx, PodIx, index};
+use crate::index::{AtomIx, PodIx};
 use crate::party::Party;
 use crate::policy_set::PolicySet;
 use crate::reach::{Buffers, Reach};
@@ -133,13 +133,14 @@ fn is_one_pod(source: &Compared, destination: &Compared) -> bool {
 }
 
 fn pairs_by_name(before: &PolicySet, after: &PolicySet) -> Vec<PodPair> {
-    let places = |set: &PolicySet| (0..set.pod_count()).map(|n| PodIx::new(index(n)));
-    let later: HashMap<&PodRef, PodIx> = places(after).map(|p| (after.pod(p), p)).collect();
-    let mut pairs: Vec<PodPair> = places(before)
-        .map(|p| PodPair { before: Some(p), after: later.get(before.pod(p)).copied() })
+    let later: HashMap<&PodRef, PodIx> =
+        after.cluster.present().map(|(ix, pod)| (&pod.reference, ix)).collect();
+    let earlier = before.cluster.present();
+    let mut pairs: Vec<PodPair> = earlier
+        .map(|(ix, pod)| PodPair { before: Some(ix), after: later.get(&pod.reference).copied() })
         .collect();
     let kept: HashSet<PodIx> = pairs.iter().filter_map(|pair| pair.after).collect();
-    let new = places(after).filter(|p| !kept.contains(p));
+    let new = after.cluster.present().map(|(ix, _)| ix).filter(|ix| !kept.contains(ix));
     pairs.extend(new.map(|p| PodPair { before: None, after: Some(p) }));
     pairs
 }

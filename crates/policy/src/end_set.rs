@@ -1,4 +1,4 @@
-//! Sets of ends, by their index: pod classes first, then address atoms.
+//! Sets of ends, by their index: address atoms first, then pod classes, of which there may come more.
 
 use fixedbitset::FixedBitSet;
 
@@ -33,6 +33,30 @@ impl EndSet {
             Self::Few(ends) if ends.len() <= 8 => ends.contains(&end),
             Self::Few(ends) => ends.binary_search(&end).is_ok(),
             Self::Many(bits) => bits.contains(end as usize),
+        }
+    }
+
+    /// Makes an end a member, or not. Everybody stays everybody.
+    pub(crate) fn set(&mut self, end: u32, member: bool) {
+        match self {
+            Self::All => {}
+            Self::Few(ends) => match (ends.binary_search(&end), member) {
+                (Err(place), true) => {
+                    let mut grown = std::mem::take(ends).into_vec();
+                    grown.insert(place, end);
+                    *ends = grown.into();
+                }
+                (Ok(place), false) => {
+                    let mut shrunk = std::mem::take(ends).into_vec();
+                    shrunk.remove(place);
+                    *ends = shrunk.into();
+                }
+                (Ok(_), true) | (Err(_), false) => {}
+            },
+            Self::Many(bits) => {
+                bits.grow(end as usize + 1);
+                bits.set(end as usize, member);
+            }
         }
     }
 

@@ -24,6 +24,7 @@ mod profile;
 mod reach;
 mod remedy;
 mod tier;
+mod update;
 mod vocabulary;
 mod words;
 
@@ -42,3 +43,4 @@ pub use profile::{
 };
 pub use reach::{Reach, Row};
 pub use remedy::{LabelChanges, Remedy};
+pub use update::Touched;

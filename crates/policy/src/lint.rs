@@ -99,7 +99,7 @@ struct Place<'a> {
 
 impl<'a> Linter<'a> {
     fn new(set: &'a PolicySet) -> Self {
-        let pods = set.cluster.pods.iter().filter(|pod| !pod.host_network);
+        let pods = set.cluster.present().map(|(_, pod)| pod).filter(|pod| !pod.host_network);
         let mut pod_addresses: Vec<IpAddr> = pods.flat_map(|pod| &pod.addresses).copied().collect();
         pod_addresses.sort_unstable();
         Self { set, pod_addresses, without_dns: policies_without_dns(set), found: Vec::new() }
@@ -143,7 +143,7 @@ impl<'a> Linter<'a> {
     }
 
     fn has_pods(&self) -> bool {
-        self.set.pod_count() > 0
+        self.set.cluster.present().next().is_some()
     }
 
     fn rule(&mut self, place: Place<'_>) {
@@ -278,24 +278,24 @@ impl<'a> Linter<'a> {
 
     /// Whether a possible destination of the rule has a port of that name.
     fn is_declared(&self, place: Place<'_>, protocol: Protocol, name: &str) -> bool {
-        let declares = |class: u32| {
-            self.set.classes.list.get(class as usize).is_some_and(|class| {
-                // All pods of a class have the same ports under names that policies mention.
-                let pod = &self.set.cluster.pods[class.pods()[0].place()];
+        let set = self.set;
+        let declares = |end: u32| {
+            let class = set.class_of(end).map(|class| &set.classes.list[class]);
+            // All pods of a class have the same ports under names that policies mention.
+            class.and_then(|class| class.pods().first()).is_some_and(|pod| {
+                let pod = &set.cluster.pods[pod.place()];
                 let mut ports = pod.ports.iter();
                 ports.any(|p| p.protocol == protocol && p.name.as_deref() == Some(name))
-                    && !self.set.cluster.counts_as_node(pod)
+                    && !set.cluster.counts_as_node(pod)
             })
         };
-        let subjects = &self.set.compiled[place.ix.place()].subjects;
+        let subjects = &set.compiled[place.ix.place()].subjects;
         match place.direction {
-            Direction::Ingress => {
-                subjects.is_empty() || subjects.iter().any(|class| declares(*class))
-            }
+            Direction::Ingress => subjects.is_empty() || subjects.iter().any(|end| declares(*end)),
             Direction::Egress => {
                 let mut found = false;
-                let peers = &self.set.sets[place.compiled.term.peers as usize];
-                peers.for_each(self.set.classes.list.len(), |class| found |= declares(class));
+                let peers = &set.sets[place.compiled.term.peers as usize];
+                peers.for_each(set.end_count(), |end| found |= declares(end));
                 found || peers.is_empty()
             }
         }
@@ -421,12 +421,12 @@ fn policies_without_dns(set: &PolicySet) -> [HashSet<PolicyIx>; 2] {
     let side = &set.sides[Direction::Egress as usize];
     let mut found = [HashSet::default(), HashSet::default()];
     let dns = dns_classes(set);
-    let classes = index(set.classes.list.len());
+    let in_use: HashSet<u32> = side.group.iter().copied().collect();
     let reaches_dns = |peers: &EndSet| {
         let mut any = peers.is_all();
         // An address may be that of a DNS server on the node.
         peers.for_each(0, |end| {
-            any |= end >= classes || dns.is_empty() || dns.contains(&end);
+            any |= set.class_of(end).is_none() || dns.is_empty() || dns.contains(&end);
         });
         any
     };
@@ -434,7 +434,7 @@ fn policies_without_dns(set: &PolicySet) -> [HashSet<PolicyIx>; 2] {
         let open: Vec<_> =
             terms.iter().filter(|t| !set.sets[t.peers as usize].is_empty()).collect();
         let Some(&first) = policies.first() else { continue };
-        if index(group) == NOT_ISOLATED || open.is_empty() {
+        if index(group) == NOT_ISOLATED || open.is_empty() || !in_use.contains(&index(group)) {
             continue;
         }
         for (protocol, policies) in [Protocol::Udp, Protocol::Tcp].into_iter().zip(&mut found) {
@@ -454,12 +454,13 @@ fn policies_without_dns(set: &PolicySet) -> [HashSet<PolicyIx>; 2] {
     found
 }
 
-/// The classes of the pods that serve DNS, by the labels that their usual manifests carry.
+/// The ends of the pods that serve DNS, by the labels that their usual manifests carry.
 fn dns_classes(set: &PolicySet) -> HashSet<u32> {
     const LABELS: [(&str, &str); 3] =
         [("k8s-app", "kube-dns"), ("k8s-app", "coredns"), ("app.kubernetes.io/name", "coredns")];
-    let pods = set.cluster.pods.iter().zip(&set.classes.of_pod);
-    let serving = pods
-        .filter(|(pod, _)| LABELS.iter().any(|(key, value)| pod.labels.get(key) == Some(*value)));
-    serving.map(|(_, class)| *class).collect()
+    let serving = set
+        .cluster
+        .present()
+        .filter(|(_, pod)| LABELS.iter().any(|(key, value)| pod.labels.get(key) == Some(*value)));
+    serving.map(|(ix, _)| set.class_end(set.classes.of_pod[ix.place()])).collect()
 }

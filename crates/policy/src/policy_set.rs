@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
     Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port,
@@ -16,10 +18,11 @@ use crate::compile;
 use crate::connection::{Connection, ConnectionSet, End};
 use crate::decision::{Decision, Judgement, RuleRef};
 use crate::end_set::EndSet;
-use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
+use crate::index::{AtomIx, ClassIx, ClusterPolicyIx, PodIx, PolicyIx, index};
 use crate::party::Party;
 use crate::profile::{Assumption, EndPort, Hairpin, Profile};
 use crate::tier::{Question, Tiers};
+use crate::words::Words;
 
 /// `NetworkPolicies` compiled against the pods, namespaces and nodes of a cluster.
 ///
@@ -29,10 +32,13 @@ pub struct PolicySet {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) policies: Vec<NetworkPolicy>,
     pub(crate) tiers: Tiers,
+    pub(crate) words: Words,
     pub(crate) classes: Classes,
     pub(crate) space: AddressSpace,
-    /// Distinct sets of ends that peers stand for.
+    /// The sets of ends that peers stand for.
     pub(crate) sets: Vec<EndSet>,
+    /// What each set means.
+    pub(crate) meanings: Vec<Meaning>,
     /// Distinct `ports` of rules.
     pub(crate) ports: Vec<PortTest>,
     pub(crate) compiled: Vec<CompiledPolicy>,
@@ -51,7 +57,7 @@ pub(crate) struct PortTest {
 /// A policy as sets of ends. The lists are those of the policy, in its order.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledPolicy {
-    /// The classes it selects, sorted.
+    /// The ends it selects, sorted.
     pub(crate) subjects: Vec<u32>,
     /// By direction; `None` where it does not isolate.
     pub(crate) rules: [Option<Vec<CompiledRule>>; 2],
@@ -64,6 +70,30 @@ pub(crate) struct CompiledRule {
     pub(crate) peers: Vec<u32>,
     /// Their union, and the ports.
     pub(crate) term: Term,
+}
+
+/// What a set of ends stands for, so that a class that comes later can be judged too.
+#[derive(Clone, Debug)]
+pub(crate) enum Meaning {
+    Everybody,
+    /// An entry of `from` or `to` of a `NetworkPolicy` that selects pods.
+    Peer {
+        policy: PolicyIx,
+        direction: Direction,
+        rule: u32,
+        peer: u32,
+    },
+    /// A peer of a cluster-wide policy that selects pods.
+    ClusterPeer {
+        policy: ClusterPolicyIx,
+        direction: Direction,
+        rule: u32,
+        peer: u32,
+    },
+    /// A block of addresses.
+    Block(u32),
+    /// The members of any of these sets.
+    Union(Box<[u32]>),
 }
 
 /// Allows a set of ends over some ports.
@@ -82,6 +112,30 @@ pub(crate) struct Side {
     pub(crate) policies: Vec<Box<[PolicyIx]>>,
     /// The distinct terms of each group.
     pub(crate) terms: Vec<Box<[Term]>>,
+    pub(crate) ids: HashMap<Box<[PolicyIx]>, u32>,
+}
+
+impl Side {
+    /// The group of the ends that these policies isolate.
+    pub(crate) fn group_of(
+        &mut self,
+        isolating: Vec<PolicyIx>,
+        compiled: &[CompiledPolicy],
+        direction: Direction,
+    ) -> u32 {
+        let next = index(self.policies.len());
+        *self.ids.entry(isolating.into()).or_insert_with_key(|isolating| {
+            let rules = isolating
+                .iter()
+                .filter_map(|p| compiled[p.place()].rules[direction as usize].as_ref());
+            let mut terms: Vec<Term> = rules.flatten().map(|rule| rule.term).collect();
+            terms.sort_unstable();
+            terms.dedup();
+            self.policies.push(isolating.clone());
+            self.terms.push(terms.into());
+            next
+        })
+    }
 }
 
 /// The group of ends that no policy isolates.
@@ -141,7 +195,7 @@ impl PolicySet {
         &self.cluster.profile
     }
 
-    /// The number of pods.
+    /// The number of pods, removed ones included: their places are not used again.
     pub fn pod_count(&self) -> usize {
         self.cluster.pods.len()
     }
@@ -154,7 +208,8 @@ impl PolicySet {
         &self.cluster.pods[pod.place()].reference
     }
 
-    /// The classes of pods that the policies cannot tell apart, sorted by namespace.
+    /// The classes of pods that the policies cannot tell apart, sorted by namespace; classes that came with later
+    /// updates follow behind.
     pub fn classes(&self) -> &[PodClass] {
         &self.classes.list
     }
@@ -252,7 +307,7 @@ impl PolicySet {
 
     /// The signature of the named ports of an end.
     pub(crate) fn named_signature(&self, end: u32) -> u32 {
-        self.classes.keys.get(end as usize).map_or(0, |key| key.named)
+        self.class_of(end).map_or(0, |class| self.classes.keys[class].named)
     }
 
     /// The verdict about a connection, with every item that allows it.
@@ -432,16 +487,31 @@ impl PolicySet {
         }
     }
 
-    /// The index of an end: its pod class, or its atom after all classes.
+    /// The index of an end: its atom, or its pod class after all atoms.
     pub(crate) fn end_index(&self, end: End) -> u32 {
         self.party_index(self.party(end))
     }
 
     pub(crate) fn party_index(&self, party: Party) -> u32 {
         match party {
-            Party::Pods(class) => index(class.place()),
-            Party::Addresses(atom) => index(self.classes.list.len() + atom.place()),
+            Party::Pods(class) => self.class_end(index(class.place())),
+            Party::Addresses(atom) => index(atom.place()),
         }
+    }
+
+    /// The index of a class among the ends: after all atoms.
+    pub(crate) fn class_end(&self, class: u32) -> u32 {
+        index(self.space.atoms.len()) + class
+    }
+
+    /// The class of an end, when it is one of pods.
+    pub(crate) fn class_of(&self, end: u32) -> Option<usize> {
+        (end as usize).checked_sub(self.space.atoms.len())
+    }
+
+    /// The number of ends.
+    pub(crate) fn end_count(&self) -> usize {
+        self.space.atoms.len() + self.classes.list.len()
     }
 
     fn assumptions(&self, connection: &Connection) -> Vec<Assumption> {

@@ -73,7 +73,7 @@ pub(crate) struct Buffers {
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     source: Party,
-    classes: usize,
+    atoms: usize,
     cells: &'a [u32],
     connections: &'a [ConnectionSet],
 }
@@ -84,22 +84,22 @@ impl<'a> Row<'a> {
         self.source
     }
 
-    /// Everybody it can reach over at least one port: pods first, then addresses.
+    /// Everybody it can reach over at least one port: addresses first, then pods.
     pub fn iter(&self) -> impl Iterator<Item = (Party, &'a ConnectionSet)> + use<'a> {
-        let (classes, connections) = (self.classes, self.connections);
+        let (atoms, connections) = (self.atoms, self.connections);
         let open = self.cells.iter().enumerate().filter(|(_, cell)| **cell != NONE);
-        open.map(move |(n, cell)| (party(n, classes), &connections[*cell as usize]))
+        open.map(move |(n, cell)| (party(n, atoms), &connections[*cell as usize]))
     }
 
     /// What it can reach of the pods of every class, as positions in [`Row::connections`], in the order of the
     /// classes. Equal sets have equal positions, in all rows of one walk.
     pub fn pods(&self) -> &'a [u32] {
-        &self.cells[..self.classes]
+        &self.cells[self.atoms..]
     }
 
     /// What it can reach of the addresses of every atom, like [`Row::pods`].
     pub fn addresses(&self) -> &'a [u32] {
-        &self.cells[self.classes..]
+        &self.cells[..self.atoms]
     }
 
     /// The distinct sets found so far. The first is empty, the second holds everything.
@@ -108,10 +108,10 @@ impl<'a> Row<'a> {
     }
 }
 
-fn party(n: usize, classes: usize) -> Party {
-    match n.checked_sub(classes) {
-        None => Party::Pods(ClassIx::new(index(n))),
-        Some(atom) => Party::Addresses(AtomIx::new(index(atom))),
+fn party(n: usize, atoms: usize) -> Party {
+    match n.checked_sub(atoms) {
+        None => Party::Addresses(AtomIx::new(index(n))),
+        Some(class) => Party::Pods(ClassIx::new(index(class))),
     }
 }
 
@@ -121,10 +121,10 @@ impl PolicySet {
         Reach::new(self)
     }
 
-    /// Every party: the classes, then the atoms.
+    /// Every party: the atoms, then the classes.
     pub fn parties(&self) -> impl Iterator<Item = Party> + use<> {
-        let classes = self.classes().len();
-        (0..classes + self.atoms().len()).map(move |n| party(n, classes))
+        let atoms = self.atoms().len();
+        (0..self.end_count()).map(move |n| party(n, atoms))
     }
 
     /// What the policies allow from one party to another, as [`Reach`] has it.
@@ -261,7 +261,7 @@ impl<'a> Reach<'a> {
             self.fill(source, &mut buffers);
             visit(Row {
                 source,
-                classes: self.set.classes().len(),
+                atoms: self.set.atoms().len(),
                 cells: &buffers.cells,
                 connections: &self.connections.sets,
             });

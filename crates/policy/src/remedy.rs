@@ -12,7 +12,7 @@ use crate::cluster::NAMESPACE_NAME;
 use crate::compile;
 use crate::connection::{Connection, End};
 use crate::decision::Judgement;
-use crate::index::{PodIx, PolicyIx, index};
+use crate::index::{PodIx, PolicyIx};
 use crate::miss::{Fault, Miss};
 use crate::policy_set::PolicySet;
 
@@ -122,11 +122,11 @@ impl PolicySet {
             Fault::PodLabel { requirement, .. } => Some(requirement),
             _ => None,
         })?;
-        let alike =
-            self.cluster.pods.iter().enumerate().filter(|(_, other)| {
-                other.namespace == pod.namespace && other.labels == pod.labels
-            });
-        let pods = alike.map(|(n, _)| PodIx::new(index(n))).collect();
+        let alike = self
+            .cluster
+            .present()
+            .filter(|(_, other)| other.namespace == pod.namespace && other.labels == pod.labels);
+        let pods = alike.map(|(ix, _)| ix).collect();
         Some(Remedy::LabelPods { pods, labels })
     }
 

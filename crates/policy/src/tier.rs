@@ -1,5 +1,6 @@
 //! Cluster-wide policies: what stands before and behind `NetworkPolicies`.
 
+use foldhash::HashMap;
 use ringfence_model::{Action, ClusterPeer, ClusterPolicy, Direction, Protocol, Tier};
 
 use crate::connection::{Connection, End};
@@ -21,8 +22,10 @@ pub(crate) struct TierTerm {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tiers {
     pub(crate) policies: Vec<ClusterPolicy>,
-    /// The classes that each policy applies to, sorted.
+    /// The ends that each policy applies to, sorted.
     pub(crate) subjects: Vec<Vec<u32>>,
+    /// The rules of each policy, by direction.
+    pub(crate) terms: Vec<[Vec<TierTerm>; 2]>,
     pub(crate) sides: [TierSide; 2],
 }
 
@@ -32,6 +35,7 @@ pub(crate) struct TierSide {
     /// The group of each end; empty when no cluster policy has a rule in this direction.
     pub(crate) group: Vec<u32>,
     pub(crate) groups: Vec<TierGroup>,
+    ids: HashMap<Box<[ClusterPolicyIx]>, u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +54,25 @@ impl TierGroup {
 }
 
 impl TierSide {
+    /// The group of the ends that these policies apply to, in the order in which they count.
+    pub(crate) fn group_of(
+        &mut self,
+        members: Vec<ClusterPolicyIx>,
+        policies: &[ClusterPolicy],
+        terms: &[[Vec<TierTerm>; 2]],
+        direction: Direction,
+    ) -> u32 {
+        let next = index(self.groups.len());
+        *self.ids.entry(members.into()).or_insert_with_key(|members| {
+            let of = |tier| {
+                let members = members.iter().filter(|ix| policies[ix.place()].tier == tier);
+                members.flat_map(|ix| &terms[ix.place()][direction as usize]).copied().collect()
+            };
+            self.groups.push(TierGroup { admin: of(Tier::Admin), baseline: of(Tier::Baseline) });
+            next
+        })
+    }
+
     pub(crate) fn group(&self, end: u32) -> Option<&TierGroup> {
         self.groups.get(*self.group.get(end as usize)? as usize)
     }

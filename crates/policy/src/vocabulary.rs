@@ -122,12 +122,12 @@ impl LabelIndex {
         Self { projections, by_key, by_value }
     }
 
-    /// The objects among `within` that the selector matches, sorted.
+    /// The objects among `within`, which is sorted, that the selector matches, sorted.
     pub(crate) fn select(
         &self,
         vocabulary: &Vocabulary,
         selector: &Selector,
-        within: std::ops::Range<u32>,
+        within: &[u32],
     ) -> Vec<u32> {
         let conditions: Vec<Condition> =
             selector.requirements().iter().map(|r| vocabulary.translate(r)).collect();
@@ -145,12 +145,12 @@ impl LabelIndex {
                     .into_iter()
                     .flatten()
                     .copied()
-                    .filter(|o| within.contains(o) && matches(o))
+                    .filter(|o| matches(o) && within.binary_search(o).is_ok())
                     .collect();
                 found.sort_unstable();
                 found
             }
-            _ => within.filter(matches).collect(),
+            _ => within.iter().copied().filter(matches).collect(),
         }
     }
 

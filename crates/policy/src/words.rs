@@ -14,7 +14,7 @@ use crate::index::index;
 use crate::vocabulary::Vocabulary;
 
 /// Labels, port names and address blocks, numbered.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Words {
     pub(crate) pods: Vocabulary,
     pub(crate) namespaces: Vocabulary,

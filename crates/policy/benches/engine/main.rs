@@ -41,6 +41,28 @@ fn compile_and_all_pairs(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u
     bencher.bench_local(|| pairs(&compile(&cluster)));
 }
 
+/// One pod of a large cluster gets labels that no pod had, and all verdicts with it are judged again.
+#[divan::bench(args = [(10_000, 10), (100_000, 20)])]
+fn relabel_one_pod(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
+    let mut set = compile(&Cluster::new(Shape::of(pods, per_workload)));
+    let tiers = ["web", "api", "data", "cache", "batch", "none"];
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn += 1;
+        let labels =
+            [("app", format!("app-{}", turn % 1_000)), ("tier", tiers[turn % 6].to_owned())];
+        let touched = set.relabel_pod(PodIx::new(7), labels.into_iter().collect());
+        let judged = |party| {
+            let with = |other| {
+                let over = (set.allowed(party, other), set.allowed(other, party));
+                usize::from(!over.0.is_empty()) + usize::from(!over.1.is_empty())
+            };
+            set.parties().map(with).sum::<usize>()
+        };
+        touched.parties.into_iter().map(judged).sum::<usize>()
+    });
+}
+
 fn questions(set: &PolicySet, count: u32) -> Vec<Connection> {
     let mut random = Random::new(2);
     let pods = u32::try_from(set.pod_count()).unwrap();

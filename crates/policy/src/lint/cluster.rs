@@ -10,7 +10,7 @@ pub(super) fn findings(set: &PolicySet) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (n, policy) in tiers.policies.iter().enumerate() {
         let subjects = &tiers.subjects[n];
-        if subjects.is_empty() && set.pod_count() > 0 {
+        if subjects.is_empty() && set.cluster.present().next().is_some() {
             let message = format!(
                 "subject matches no pod: pods {} of the namespaces {}",
                 policy.subject.pods, policy.subject.namespaces
@@ -25,7 +25,7 @@ pub(super) fn findings(set: &PolicySet) -> Vec<Diagnostic> {
                 && Direction::BOTH
                     .into_iter()
                     .any(|d| !other.rules(d).is_empty() && !policy.rules(d).is_empty())
-                && subjects.iter().any(|class| theirs.binary_search(class).is_ok())
+                && subjects.iter().any(|end| theirs.binary_search(end).is_ok())
         });
         if let Some((other, _)) = rival {
             let message = format!(

@@ -1,6 +1,6 @@
 //! Random clusters and policies: the oracle, single decisions and all pairs must agree on every connection.
 //!
-//! `PROPTEST_CASES` sets the number of clusters; each is asked about some 10,000 connections.
+//! `PROPTEST_CASES` sets the number of clusters, 64 unless told; each is asked about some 10,000 connections.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -63,7 +63,16 @@ const OUTSIDE: [&str; 12] = [
     "10.9.9.1",
 ];
 
-fn labels() -> impl Strategy<Value = Labels> {
+/// Fewer clusters than usual, because each is asked so much.
+pub(crate) fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    match std::env::var("PROPTEST_CASES") {
+        Ok(_) => usual,
+        Err(_) => ProptestConfig { cases: 64, ..usual },
+    }
+}
+
+pub(crate) fn labels() -> impl Strategy<Value = Labels> {
     (subsequence(&KEYS[..], 0..=3), prop::collection::vec(select(&VALUES[..]), 3))
         .prop_map(|(keys, values)| keys.into_iter().zip(values).collect())
 }
@@ -172,7 +181,7 @@ fn container_port() -> impl Strategy<Value = ContainerPort> {
     })
 }
 
-fn pods() -> impl Strategy<Value = Vec<Pod>> {
+pub(crate) fn pods() -> impl Strategy<Value = Vec<Pod>> {
     let one = (
         select(&NAMESPACES[..]),
         labels(),
@@ -355,13 +364,15 @@ impl Oracle {
     }
 }
 
-fn connections(source: End, destination: End) -> impl Iterator<Item = Connection> {
+pub(crate) fn connections(source: End, destination: End) -> impl Iterator<Item = Connection> {
     Protocol::ALL.into_iter().flat_map(move |protocol| {
         ASKED.map(|port| Connection { source, destination, protocol, port: number(port) })
     })
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn decisions_agree_with_the_specification(world in world()) {
         let set = world.compile();

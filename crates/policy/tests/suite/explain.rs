@@ -167,6 +167,8 @@ fn remedies_never_select_by_nothing() {
 }
 
 proptest! {
+    #![proptest_config(crate::agree::config())]
+
     #[test]
     fn every_rule_of_a_denial_has_a_fault(world in world()) {
         let set = world.compile();

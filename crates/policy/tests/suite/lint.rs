@@ -189,6 +189,8 @@ fn codes_are_distinct() {
 }
 
 proptest! {
+    #![proptest_config(crate::agree::config())]
+
     #[test]
     fn rules_that_are_too_many_can_go(world in world()) {
         let world = Oracle { policies: distinctly_named(world.policies.clone()), ..world };

@@ -9,4 +9,5 @@ mod generated;
 mod lint;
 mod oracle;
 mod truth;
+mod update;
 mod upstream;

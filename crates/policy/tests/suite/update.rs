@@ -1,0 +1,198 @@
+//! A set that follows the changes of a cluster answers like one compiled from what the cluster is then.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use ringfence_model::object::Pod;
+use ringfence_model::{Direction, Labels, Protocol};
+use ringfence_policy::{
+    ClassIx, Connection, ConnectionSet, End, HostNetwork, Party, PodIx, PolicySet, Profile,
+};
+
+use crate::agree::{connections, labels, pods, world};
+use crate::cluster::{PolicyExt, ip, name, namespace, namespaces, node, number, pod, policy, rule};
+use crate::oracle::Oracle;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(Box<Pod>),
+    Remove(usize),
+    Relabel(usize, Labels),
+    /// The namespace, of which one is not there yet.
+    RelabelNamespace(&'static str, Labels),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let add = pods().prop_map(|mut pods| {
+        let mut new = pods.remove(0);
+        // Sometimes in a namespace that nobody has seen.
+        if new.labels.is_empty() {
+            new.reference.namespace = name("new");
+        }
+        Step::Add(Box::new(new))
+    });
+    let namespaces = prop::sample::select(&["x", "y", "z", "new"][..]);
+    prop_oneof![
+        1 => add,
+        1 => any::<usize>().prop_map(Step::Remove),
+        3 => (any::<usize>(), labels()).prop_map(|(n, labels)| Step::Relabel(n, labels)),
+        1 => (namespaces, labels()).prop_map(|(n, labels)| Step::RelabelNamespace(n, labels)),
+    ]
+}
+
+/// The oracle keeps removed pods in their places; nobody asks about them.
+struct Follower {
+    world: Oracle,
+    set: PolicySet,
+    removed: BTreeSet<usize>,
+}
+
+impl Follower {
+    /// Takes the step on both sides, and tells what it touched.
+    fn take(&mut self, step: &Step) -> Vec<Party> {
+        let place = |n: usize| n % self.world.pods.len();
+        let ix = |place: usize| PodIx::new(u32::try_from(place).unwrap());
+        match step {
+            Step::Add(pod) => {
+                let mut pod = (**pod).clone();
+                pod.reference.name = name(&format!("p{}", self.world.pods.len()));
+                let (added, touched) = self.set.add_pod(&pod);
+                assert_eq!(added, ix(self.world.pods.len()));
+                self.world.pods.push(pod);
+                touched.parties
+            }
+            Step::Remove(n) => {
+                let place = place(*n);
+                self.removed.insert(place);
+                self.set.remove_pod(ix(place)).parties
+            }
+            Step::Relabel(n, _) if self.removed.contains(&place(*n)) => Vec::new(),
+            Step::Relabel(n, labels) => {
+                let place = place(*n);
+                self.world.pods[place].labels = labels.clone();
+                self.set.relabel_pod(ix(place), labels.clone()).parties
+            }
+            Step::RelabelNamespace(namespace_name, labels) => {
+                let mut relabelled = namespace(namespace_name, "");
+                relabelled.labels = labels.clone();
+                self.world.namespaces.retain(|n| n.name != relabelled.name);
+                self.world.namespaces.push(relabelled.clone());
+                self.set.relabel_namespace(&relabelled).parties
+            }
+        }
+    }
+
+    fn ends(&self) -> Vec<End> {
+        let pods =
+            (0u32..).zip(&self.world.pods).filter(|(n, _)| !self.removed.contains(&(*n as usize)));
+        let outside =
+            ["8.8.8.8", "10.0.0.6", "192.168.0.1", "fd00::6"].map(|a| End::Address(ip(a)));
+        pods.map(|(n, _)| End::Pod(PodIx::new(n))).chain(outside).collect()
+    }
+
+    /// The first pod that is there and has the address, unless that is its node's.
+    fn owner(&self, ip: IpAddr) -> End {
+        let is_node = |pod: &Pod| {
+            pod.spec.host_network && self.world.profile.host_network == HostNetwork::NodeAddress
+        };
+        let mut pods = (0u32..).zip(&self.world.pods);
+        let owner = pods.find(|(n, pod)| {
+            !self.removed.contains(&(*n as usize)) && !is_node(pod) && pod.ips.contains(&ip)
+        });
+        owner.map_or(End::Address(ip), |(n, _)| End::Pod(PodIx::new(n)))
+    }
+
+    fn table(&self) -> Vec<((Party, Party), ConnectionSet)> {
+        let parties: Vec<Party> = self.set.parties().collect();
+        let pairs = parties.iter().flat_map(|a| parties.iter().map(move |b| (*a, *b)));
+        pairs.map(|(a, b)| ((a, b), self.set.allowed(a, b))).collect()
+    }
+
+    fn members(&self) -> Vec<Vec<PodIx>> {
+        self.set.classes().iter().map(|class| class.pods().to_vec()).collect()
+    }
+
+    fn check(&self, c: &Connection) -> Result<(), TestCaseError> {
+        let decision = self.set.decide(c);
+        prop_assert_eq!(&decision.egress, &self.world.judge(Direction::Egress, c), "{:?}", c);
+        prop_assert_eq!(&decision.ingress, &self.world.judge(Direction::Ingress, c), "{:?}", c);
+        prop_assert_eq!(self.set.allows(c), decision.allowed(), "{:?}", c);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_class_left_empty_is_judged_again_when_a_pod_comes_back() {
+    let red = policy("x/p", "").ingress(vec![rule(&[namespaces("team=red")], &[])]);
+    let pods = ["x/a", "y/b", "z/c"].map(|reference| pod(reference, "", &[], "n1"));
+    let given = [namespace("x", ""), namespace("y", "team=blue"), namespace("z", "")];
+    let nodes = [node("n1", &[])];
+    let (mut set, _) = PolicySet::compile(&given, &nodes, &pods, &[red], &Profile::default());
+    let connection = |source| Connection {
+        source: End::Pod(source),
+        destination: End::Pod(PodIx::new(0)),
+        protocol: Protocol::Tcp,
+        port: number(80),
+    };
+    let gone = PodIx::new(1);
+    assert!(!set.allows(&connection(gone)));
+    set.remove_pod(gone);
+    assert_eq!(set.remove_pod(gone).parties, [], "nothing is left to remove");
+    set.relabel_namespace(&namespace("y", "team=red"));
+    let (back, _) = set.add_pod(&pods[1]);
+    assert_ne!(back, gone, "places are not used again");
+    assert!(set.allows(&connection(back)));
+}
+
+proptest! {
+    #![proptest_config(crate::agree::config())]
+
+    #[test]
+    fn updates_agree_with_the_specification(
+        world in world(),
+        steps in prop::collection::vec(step(), 1..=4),
+    ) {
+        let set = world.compile();
+        let mut follower = Follower { world, set, removed: BTreeSet::new() };
+        for step in &steps {
+            let before = follower.table();
+            let members = follower.members();
+            let touched = follower.take(step);
+            for (n, pods) in (0u32..).zip(follower.members()) {
+                let is_touched = touched.contains(&Party::Pods(ClassIx::new(n)));
+                prop_assert!(is_touched || members.get(n as usize) == Some(&pods), "{:?}", step);
+            }
+            for ((a, b), over) in before {
+                if !touched.contains(&a) && !touched.contains(&b) {
+                    prop_assert_eq!(over, follower.set.allowed(a, b), "{:?} to {:?} after {:?}", a, b, step);
+                }
+            }
+            let ends = follower.ends();
+            for source in &ends {
+                for destination in &ends {
+                    for c in connections(*source, *destination) {
+                        follower.check(&c)?;
+                    }
+                }
+            }
+        }
+        let mut rows = Vec::new();
+        follower.set.reach().walk(follower.set.parties(), |row| {
+            rows.push((row.source(), row.iter().map(|(to, over)| (to, over.clone())).collect::<Vec<_>>()));
+        });
+        for ((from, to), over) in follower.table() {
+            let row = rows.iter().find(|(source, _)| *source == from).map(|(_, row)| row);
+            let cell = row.and_then(|row| row.iter().find(|(party, _)| *party == to));
+            prop_assert_eq!(cell.map_or(ConnectionSet::empty(), |(_, over)| over.clone()), over);
+        }
+        let policies = follower.set.policies().to_vec();
+        let (again, _) = follower.set.with_policies(&policies);
+        for pod in &follower.world.pods {
+            for ip in &pod.ips {
+                prop_assert_eq!(follower.set.end(*ip), follower.owner(*ip), "{}", ip);
+            }
+        }
+        ringfence_policy::Difference::new(&follower.set, &again).walk(|change| panic!("{change:?}"));
+    }
+}
