@@ -17,6 +17,7 @@ mod exposure;
 mod judge;
 mod need;
 mod plan;
+mod planner;
 mod prove;
 mod readiness;
 mod report;

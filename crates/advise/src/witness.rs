@@ -20,8 +20,8 @@ use crate::selection::Selection;
 /// Addresses that stand for anywhere outside (RFC 5737 and RFC 3849, reserved for documentation).
 const ANYWHERE: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
 
-/// A policy set compiled over all live pods and the next pod of each workload, so that workloads without a running
-/// pod, and the next rollout of all others, are judged too; and over the first pod of a namespace without any.
+/// A policy set compiled over all live pods and two pods from each workload's template, so that workloads without a
+/// running pod, and the next rollout of all others, are judged too; and over the first pod of a namespace without any.
 #[derive(Debug)]
 pub struct World<'a> {
     inventory: &'a Inventory,
@@ -52,8 +52,8 @@ impl<'a> World<'a> {
                 workloads[pod] = Some(&workload.reference);
             }
             if !workload.host_network {
-                // Without a running pod two are needed, for traffic among the pods of the workload.
-                for _ in 0..if workload.pods.is_empty() { 2 } else { 1 } {
+                // Two, because one alone would only show that a pod reaches itself.
+                for _ in 0..2 {
                     pods.push(template_pod(workload));
                     workloads.push(Some(&workload.reference));
                 }

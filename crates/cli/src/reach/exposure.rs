@@ -135,8 +135,12 @@ fn text(crowd: &Crowd<'_>, found: &[Exposure]) -> String {
             .collect();
         if !open.is_empty() {
             let told = crowd.tell(&open, None).join(", ");
-            text +=
-                &format!("not isolated for {}, so open to everybody: {told}\n", word(direction));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "not isolated for {}, so open to everybody: {told}",
+                word(direction)
+            );
         }
     }
     text
