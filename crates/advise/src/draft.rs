@@ -272,3 +272,58 @@ fn place(origin: &Origin) -> String {
     let name = Path::new(&*origin.file).file_name().unwrap_or_default();
     format!("{}:{}", name.to_string_lossy(), origin.line)
 }
+
+#[cfg(test)]
+mod tests {
+    use ringfence_model::{Cidr, IpBlock, WorkloadKind, WorkloadRef};
+
+    use super::*;
+
+    fn subject(kind: &str, name: &str) -> Subject {
+        Subject::Workload(WorkloadRef {
+            namespace: "shop".parse().unwrap(),
+            kind: WorkloadKind::from(kind),
+            name: name.parse().unwrap(),
+        })
+    }
+
+    #[test]
+    fn names_are_short_enough_and_unique_per_kind_and_name() {
+        let long = "a".repeat(250);
+        let other = format!("{}b", "a".repeat(249));
+        let subjects = [
+            subject("Deployment", "web"),
+            subject("StatefulSet", "web"),
+            subject("Deployment", &long),
+            subject("Deployment", &other),
+            subject("StatefulSet", &long),
+            subject("Rollout", "web"),
+        ];
+        let names: BTreeSet<Name> =
+            subjects.iter().map(|subject| policy_name(subject).unwrap()).collect();
+        assert_eq!(names.len(), subjects.len());
+        assert!(names.iter().all(|name| name.as_str().len() <= 253));
+        assert!(names.contains("ringfence-deployment-web"));
+    }
+
+    #[test]
+    fn a_peer_covers_only_what_it_certainly_matches() {
+        let block = |cidr: &str, except: &[&str]| {
+            let except: Vec<Cidr> = except.iter().map(|e| e.parse().unwrap()).collect();
+            PeerMatch::IpBlock(IpBlock::new(cidr.parse().unwrap(), except).unwrap())
+        };
+        let rows = [
+            (block("10.0.0.0/8", &[]), block("10.1.0.0/16", &[]), true),
+            (block("10.1.0.0/16", &[]), block("10.0.0.0/8", &[]), false),
+            (block("10.0.0.0/8", &["10.2.0.0/16"]), block("10.1.0.0/16", &[]), true),
+            (block("10.0.0.0/8", &["10.1.2.0/24"]), block("10.1.0.0/16", &[]), false),
+            (block("10.0.0.0/8", &["10.1.2.0/24"]), block("10.1.0.0/16", &["10.1.2.0/24"]), true),
+            (block("10.0.0.0/8", &["10.1.0.0/16"]), block("10.1.2.0/24", &[]), false),
+            (block("::/0", &[]), block("10.1.2.0/24", &[]), false),
+        ];
+        for (wide, narrow, expected) in rows {
+            assert_eq!(covers(Some(&wide), Some(&narrow)), expected, "{wide:?} {narrow:?}");
+            assert!(covers(None, Some(&narrow)) && !covers(Some(&wide), None));
+        }
+    }
+}
