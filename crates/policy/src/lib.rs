@@ -18,6 +18,7 @@ mod end_set;
 mod index;
 mod lint;
 mod miss;
+mod pair;
 mod party;
 mod policy_set;
 mod profile;

@@ -1,14 +1,14 @@
 //! Who can reach whom over what: all pairs at once.
 
 use foldhash::HashMap;
-use ringfence_model::{Action, Direction, PortRange, Tier};
+use ringfence_model::Direction;
 
 use crate::connection::ConnectionSet;
 use crate::connections::{ALL, Connections, NONE};
-use crate::index::{AtomIx, ClassIx, index};
+use crate::index::index;
+use crate::pair::Tiered;
 use crate::party::Party;
 use crate::policy_set::{NOT_ISOLATED, PolicySet};
-use crate::tier::{TierGroup, TierTerm};
 
 /// All-pairs reachability over the parties of a [`PolicySet`].
 ///
@@ -42,22 +42,6 @@ struct Receiver {
     tier: Option<u32>,
 }
 
-/// What the tiers make of the connections between two ends, of one direction.
-#[derive(Clone, Copy, Debug)]
-struct Tiered {
-    admin: Split<u32>,
-    /// What the Baseline tier lets pass.
-    baseline: u32,
-}
-
-/// What a tier makes of the connections between two ends; what is in neither part is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Split<T> {
-    accepted: T,
-    /// What is left to the next tier.
-    rest: T,
-}
-
 /// Room for one row, used again for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
@@ -88,7 +72,7 @@ impl<'a> Row<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (Party, &'a ConnectionSet)> + use<'a> {
         let (atoms, connections) = (self.atoms, self.connections);
         let open = self.cells.iter().enumerate().filter(|(_, cell)| **cell != NONE);
-        open.map(move |(n, cell)| (party(n, atoms), &connections[*cell as usize]))
+        open.map(move |(n, cell)| (Party::at(n, atoms), &connections[*cell as usize]))
     }
 
     /// What it can reach of the pods of every class, as positions in [`Row::connections`], in the order of the
@@ -108,78 +92,10 @@ impl<'a> Row<'a> {
     }
 }
 
-fn party(n: usize, atoms: usize) -> Party {
-    match n.checked_sub(atoms) {
-        None => Party::Addresses(AtomIx::new(index(n))),
-        Some(class) => Party::Pods(ClassIx::new(index(class))),
-    }
-}
-
 impl PolicySet {
     /// Prepares to answer for all pairs.
     pub fn reach(&self) -> Reach<'_> {
         Reach::new(self)
-    }
-
-    /// Every party: the atoms, then the classes.
-    pub fn parties(&self) -> impl Iterator<Item = Party> + use<> {
-        let atoms = self.atoms().len();
-        (0..self.end_count()).map(move |n| party(n, atoms))
-    }
-
-    /// What the policies allow from one party to another, as [`Reach`] has it.
-    ///
-    /// # Panics
-    /// When a party is of another set.
-    pub fn allowed(&self, source: Party, destination: Party) -> ConnectionSet {
-        let (from, to) = (self.party_index(source), self.party_index(destination));
-        let out = self.passing(Direction::Egress, from, to, to);
-        out.intersection(&self.passing(Direction::Ingress, to, from, to))
-    }
-
-    /// What the policies of `subject` let pass between it and `peer`.
-    fn passing(&self, direction: Direction, subject: u32, peer: u32, to: u32) -> ConnectionSet {
-        let named = self.named_signature(to);
-        let group = self.tiers.sides[direction as usize].group(subject);
-        let tier = |tier| group.map_or(&[][..], |group| group.terms(tier));
-        let admin = self.split(tier(Tier::Admin), peer, named);
-        let rest = if let Some(terms) = self.terms(direction, subject) {
-            terms
-                .iter()
-                .filter(|term| self.sets[term.peers as usize].contains(peer))
-                .map(|term| self.resolved(term.ports, named))
-                .fold(ConnectionSet::empty(), |all, ports| all.union(&ports))
-        } else {
-            let baseline = self.split(tier(Tier::Baseline), peer, named);
-            baseline.accepted.union(&baseline.rest)
-        };
-        admin.accepted.union(&admin.rest.intersection(&rest))
-    }
-
-    /// What the rules of a tier make of the connections with a peer.
-    fn split(&self, terms: &[TierTerm], peer: u32, named: u32) -> Split<ConnectionSet> {
-        let mut split = Split { accepted: ConnectionSet::empty(), rest: ConnectionSet::empty() };
-        let mut open = ConnectionSet::all();
-        for term in terms.iter().filter(|t| self.sets[t.peers as usize].contains(peer)) {
-            let hit = open.intersection(&self.resolved(term.ports, named));
-            open = open.difference(&hit);
-            match term.action {
-                Action::Accept => split.accepted = split.accepted.union(&hit),
-                Action::Pass => split.rest = split.rest.union(&hit),
-                Action::Deny => {}
-            }
-        }
-        split.rest = split.rest.union(&open);
-        split
-    }
-
-    /// The ports of a rule on destinations with these named ports.
-    pub(crate) fn resolved(&self, ports: u32, named: u32) -> ConnectionSet {
-        let test = &self.ports[ports as usize];
-        let known = self.classes.named[named as usize].iter();
-        let meant = known.filter(|(name, protocol, _)| test.names.contains(&(*name, *protocol)));
-        let by_name = meant.map(|(_, protocol, port)| (*protocol, PortRange::single(*port)));
-        test.numbers.union(&by_name.collect())
     }
 }
 
@@ -336,7 +252,7 @@ impl<'a> Reach<'a> {
         for n in 0..self.tier_receivers.len() {
             let (group, named) = self.tier_receivers[n];
             let group = &self.set.tiers.sides[Direction::Ingress as usize].groups[group as usize];
-            buffers.tiered.push(self.tiered(group, from, named));
+            buffers.tiered.push(self.connections.tiered(self.set, group, from, named));
         }
         for (take, receiver) in buffers.takes.iter_mut().zip(&self.receivers) {
             if let Some(tier) = receiver.tier {
@@ -355,7 +271,8 @@ impl<'a> Reach<'a> {
         if last != Some(place) {
             row.clear();
             for to in 0..index(cells.len()) {
-                row.push(self.tiered(group, to, self.set.named_signature(to)));
+                let named = self.set.named_signature(to);
+                row.push(self.connections.tiered(self.set, group, to, named));
             }
             last = Some(place);
         }
@@ -364,41 +281,5 @@ impl<'a> Reach<'a> {
             *cell = self.connections.behind(*tiered, isolated.then_some(*cell));
         }
         self.tier_row = (last, row);
-    }
-
-    fn tiered(&mut self, group: &TierGroup, peer: u32, named: u32) -> Tiered {
-        let admin = self.split(&group.admin, peer, named);
-        let baseline = self.split(&group.baseline, peer, named);
-        Tiered { admin, baseline: self.connections.union(baseline.accepted, baseline.rest) }
-    }
-
-    /// What the rules of a tier make of the connections with a peer.
-    fn split(&mut self, terms: &[TierTerm], peer: u32, named: u32) -> Split<u32> {
-        let mut split = Split { accepted: NONE, rest: NONE };
-        let mut open = ALL;
-        for term in terms {
-            if open == NONE || !self.set.sets[term.peers as usize].contains(peer) {
-                continue;
-            }
-            let ports = self.connections.resolve(self.set, term.ports, named);
-            let hit = self.connections.intersection(open, ports);
-            open = self.connections.difference(open, hit);
-            match term.action {
-                Action::Accept => split.accepted = self.connections.union(split.accepted, hit),
-                Action::Pass => split.rest = self.connections.union(split.rest, hit),
-                Action::Deny => {}
-            }
-        }
-        split.rest = self.connections.union(split.rest, open);
-        split
-    }
-}
-
-impl Connections {
-    /// What passes: what the Admin tier accepts, and of what it leaves, what `NetworkPolicies` allow where they isolate
-    /// and what the Baseline tier lets pass where they do not.
-    fn behind(&mut self, tiered: Tiered, allowed: Option<u32>) -> u32 {
-        let lower = self.intersection(tiered.admin.rest, allowed.unwrap_or(tiered.baseline));
-        self.union(tiered.admin.accepted, lower)
     }
 }

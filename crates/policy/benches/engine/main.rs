@@ -53,11 +53,11 @@ fn relabel_one_pod(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
             [("app", format!("app-{}", turn % 1_000)), ("tier", tiers[turn % 6].to_owned())];
         let touched = set.relabel_pod(PodIx::new(7), labels.into_iter().collect());
         let judged = |party| {
-            let with = |other| {
-                let over = (set.allowed(party, other), set.allowed(other, party));
-                usize::from(!over.0.is_empty()) + usize::from(!over.1.is_empty())
-            };
-            set.parties().map(with).sum::<usize>()
+            let mut open = 0;
+            set.walk_party(party, |_, sends, receives| {
+                open += usize::from(!sends.is_empty()) + usize::from(!receives.is_empty());
+            });
+            open
         };
         touched.parties.into_iter().map(judged).sum::<usize>()
     });

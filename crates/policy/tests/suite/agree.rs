@@ -405,6 +405,11 @@ proptest! {
             for to in set.parties() {
                 prop_assert_eq!(cell(from, to), set.allowed(from, to), "{:?} to {:?}", from, to);
             }
+            let mut around = Vec::new();
+            set.walk_party(from, |to, sends, receives| {
+                around.push((sends == &cell(from, to), receives == &cell(to, from)));
+            });
+            prop_assert_eq!(around, vec![(true, true); set.parties().count()], "around {:?}", from);
         }
         for (source, destination) in world.pairs() {
             let over = cell(set.party(source), set.party(destination));
