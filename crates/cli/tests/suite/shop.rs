@@ -40,3 +40,24 @@ fn the_same_input_gives_the_same_bytes() {
     assert_eq!(first.stdout, second.stdout);
     assert_eq!(first.stderr, second.stderr);
 }
+
+#[test]
+fn manifests_from_git_serve_as_well_as_a_dump() {
+    let args = [
+        "generate",
+        "--cluster",
+        "examples/shop/manifests",
+        "--flows",
+        "examples/shop/flows.jsonl.zst",
+        "-n",
+        "shop",
+    ];
+    let generated = ringfence(&repository(), &args).expect(0);
+    assert!(generated.stderr.contains("PROVEN: 9 policies"), "{}", generated.stderr);
+    // What only a dump knows is said to be missing.
+    for code in ["cluster-subnet-incomplete", "no-dns-found"] {
+        assert!(generated.stderr.contains(code), "{code}: {}", generated.stderr);
+    }
+    let web = "name: ringfence-deployment-web\n  namespace: shop\n";
+    assert!(generated.stdout.contains(web), "{}", generated.stdout);
+}
