@@ -2,8 +2,8 @@
 
 use ringfence_model::Direction;
 
+use crate::assumption::Assumption;
 use crate::index::{ClusterPolicyIx, PolicyIx};
-use crate::profile::Assumption;
 
 /// The item that allowed a connection: one entry of `from`/`to` with one entry of `ports` of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,10 +6,12 @@
 //! **Invariant**: pure; knows the model only. What the specification leaves open is an option of the [`Profile`], and
 //! a [`Decision`] names the options that it touched.
 
+mod assumption;
 mod atom;
 mod class;
 mod cluster;
 mod compile;
+mod compiled;
 mod connection;
 mod connections;
 mod decision;
@@ -29,6 +31,7 @@ mod update;
 mod vocabulary;
 mod words;
 
+pub use assumption::Assumption;
 pub use atom::Atom;
 pub use class::PodClass;
 pub use connection::{Connection, ConnectionSet, End};
@@ -39,9 +42,7 @@ pub use lint::{LINTS, Lint};
 pub use miss::{Fault, Miss};
 pub use party::Party;
 pub use policy_set::PolicySet;
-pub use profile::{
-    Assumption, EgressView, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Profile,
-};
+pub use profile::{EgressView, EndPort, Hairpin, HostNetwork, IpBlockNodes, IpBlockPods, Profile};
 pub use reach::{Reach, Row};
 pub use remedy::{LabelChanges, Remedy};
 pub use update::Touched;

@@ -10,9 +10,10 @@ use ringfence_model::{
     Port, PortTarget, Ports, Protocol, Rule, Severity,
 };
 
+use crate::compiled::{CompiledRule, NOT_ISOLATED, PortTest};
 use crate::end_set::EndSet;
 use crate::index::{PolicyIx, index};
-use crate::policy_set::{CompiledRule, NOT_ISOLATED, PolicySet, PortTest};
+use crate::policy_set::PolicySet;
 use crate::profile::EndPort;
 
 /// A kind of finding.

@@ -3,24 +3,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::HashMap;
-
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port,
-    PortTarget, Ports, Protocol, Rule, Tier,
+    Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PodRef, Port, PortTarget, Ports,
+    Protocol, Rule, Tier,
 };
 
 use crate::atom::{AddressSpace, Atom};
 use crate::class::{Classes, PodClass};
 use crate::cluster::Cluster;
 use crate::compile;
-use crate::connection::{Connection, ConnectionSet, End};
+use crate::compiled::{CompiledPolicy, CompiledRule, Meaning, NOT_ISOLATED, PortTest, Side, Term};
+use crate::connection::{Connection, End};
 use crate::decision::{Decision, Judgement, RuleRef};
 use crate::end_set::EndSet;
-use crate::index::{AtomIx, ClassIx, ClusterPolicyIx, PodIx, PolicyIx, index};
+use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
 use crate::party::Party;
-use crate::profile::{Assumption, EndPort, Hairpin, Profile};
+use crate::profile::{EndPort, Hairpin, Profile};
 use crate::tier::{Question, Tiers};
 use crate::words::Words;
 
@@ -45,102 +44,6 @@ pub struct PolicySet {
     pub(crate) sides: [Side; 2],
 }
 
-/// The `ports` of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PortTest {
-    /// Every port given by number.
-    pub(crate) numbers: ConnectionSet,
-    /// Ports given by name, as (name, protocol).
-    pub(crate) names: Box<[(u32, Protocol)]>,
-}
-
-/// A policy as sets of ends. The lists are those of the policy, in its order.
-#[derive(Clone, Debug)]
-pub(crate) struct CompiledPolicy {
-    /// The ends it selects, sorted.
-    pub(crate) subjects: Vec<u32>,
-    /// By direction; `None` where it does not isolate.
-    pub(crate) rules: [Option<Vec<CompiledRule>>; 2],
-}
-
-/// A rule as sets of ends.
-#[derive(Clone, Debug)]
-pub(crate) struct CompiledRule {
-    /// The set of each entry of `from` or `to`; empty when the list is.
-    pub(crate) peers: Vec<u32>,
-    /// Their union, and the ports.
-    pub(crate) term: Term,
-}
-
-/// What a set of ends stands for, so that a class that comes later can be judged too.
-#[derive(Clone, Debug)]
-pub(crate) enum Meaning {
-    Everybody,
-    /// An entry of `from` or `to` of a `NetworkPolicy` that selects pods.
-    Peer {
-        policy: PolicyIx,
-        direction: Direction,
-        rule: u32,
-        peer: u32,
-    },
-    /// A peer of a cluster-wide policy that selects pods.
-    ClusterPeer {
-        policy: ClusterPolicyIx,
-        direction: Direction,
-        rule: u32,
-        peer: u32,
-    },
-    /// A block of addresses.
-    Block(u32),
-    /// The members of any of these sets.
-    Union(Box<[u32]>),
-}
-
-/// Allows a set of ends over some ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Term {
-    pub(crate) peers: u32,
-    pub(crate) ports: u32,
-}
-
-/// One direction: which terms hold for each end.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Side {
-    /// The group of each end. Ends of group 0 are not isolated.
-    pub(crate) group: Vec<u32>,
-    /// The policies that isolate each group, sorted.
-    pub(crate) policies: Vec<Box<[PolicyIx]>>,
-    /// The distinct terms of each group.
-    pub(crate) terms: Vec<Box<[Term]>>,
-    pub(crate) ids: HashMap<Box<[PolicyIx]>, u32>,
-}
-
-impl Side {
-    /// The group of the ends that these policies isolate.
-    pub(crate) fn group_of(
-        &mut self,
-        isolating: Vec<PolicyIx>,
-        compiled: &[CompiledPolicy],
-        direction: Direction,
-    ) -> u32 {
-        let next = index(self.policies.len());
-        *self.ids.entry(isolating.into()).or_insert_with_key(|isolating| {
-            let rules = isolating
-                .iter()
-                .filter_map(|p| compiled[p.place()].rules[direction as usize].as_ref());
-            let mut terms: Vec<Term> = rules.flatten().map(|rule| rule.term).collect();
-            terms.sort_unstable();
-            terms.dedup();
-            self.policies.push(isolating.clone());
-            self.terms.push(terms.into());
-            next
-        })
-    }
-}
-
-/// The group of ends that no policy isolates.
-pub(crate) const NOT_ISOLATED: u32 = 0;
-
 impl PolicySet {
     /// Compiles policies against a cluster.
     ///
@@ -154,14 +57,14 @@ impl PolicySet {
         profile: &Profile,
     ) -> (Self, Vec<Diagnostic>) {
         let (cluster, mut diagnostics) = Cluster::new(namespaces, nodes, pods, *profile);
-        let (set, more) = compile::compile(Arc::new(cluster), policies.to_vec(), Vec::new());
+        let (set, more) = compile::compile(Arc::new(cluster), policies.to_vec(), &[]);
         diagnostics.extend(more);
         (set, diagnostics)
     }
 
     /// Compiles other policies against the same cluster, beside the same cluster-wide ones.
     pub fn with_policies(&self, policies: &[NetworkPolicy]) -> (Self, Vec<Diagnostic>) {
-        let cluster_policies = self.tiers.policies.clone();
+        let cluster_policies = &self.tiers.policies;
         compile::compile(Arc::clone(&self.cluster), policies.to_vec(), cluster_policies)
     }
 
@@ -169,7 +72,7 @@ impl PolicySet {
     ///
     /// The diagnostics tell what of them cannot be judged: domain names, and peers of unknown kind.
     pub fn with_cluster_policies(&self, policies: &[ClusterPolicy]) -> (Self, Vec<Diagnostic>) {
-        compile::compile(Arc::clone(&self.cluster), self.policies.clone(), policies.to_vec())
+        compile::compile(Arc::clone(&self.cluster), self.policies.clone(), policies)
     }
 
     /// The policies, in the order in which they were given.
@@ -467,7 +370,7 @@ impl PolicySet {
         }
     }
 
-    fn counts_as_node(&self, pod: PodIx) -> bool {
+    pub(crate) fn counts_as_node(&self, pod: PodIx) -> bool {
         self.cluster.counts_as_node(&self.cluster.pods[pod.place()])
     }
 
@@ -513,73 +416,8 @@ impl PolicySet {
     pub(crate) fn end_count(&self) -> usize {
         self.space.atoms.len() + self.classes.list.len()
     }
-
-    fn assumptions(&self, connection: &Connection) -> Vec<Assumption> {
-        let mut found = Vec::new();
-        for end in [connection.source, connection.destination] {
-            if let End::Pod(pod) = end
-                && self.cluster.pods[pod.place()].host_network
-            {
-                found.push(Assumption::HostNetwork(self.cluster.profile.host_network));
-            }
-        }
-        if is_self(connection) {
-            found.push(Assumption::Hairpin(self.cluster.profile.hairpin));
-        }
-        for (direction, subject, peer) in [
-            (Direction::Egress, connection.source, connection.destination),
-            (Direction::Ingress, connection.destination, connection.source),
-        ] {
-            for &policy in self.isolating(direction, subject) {
-                for rule in self.policies[policy.place()].rules(direction).unwrap_or_default() {
-                    self.block_assumptions(rule, peer, &mut found);
-                    found.extend(self.range_assumption(rule, connection));
-                }
-            }
-            self.tier_assumptions(direction, subject, connection, &mut found);
-        }
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// The assumptions about ipBlocks that a rule makes matter.
-    fn block_assumptions(&self, rule: &Rule, peer: End, found: &mut Vec<Assumption>) {
-        let (addresses, is_pod, is_node) = match &peer {
-            End::Pod(pod) => {
-                let is_node = self.counts_as_node(*pod);
-                (self.cluster.pods[pod.place()].addresses.as_slice(), !is_node, is_node)
-            }
-            End::Address(ip) => (std::slice::from_ref(ip), false, false),
-        };
-        let Peers::Only(peers) = &rule.peers else { return };
-        for peer in peers {
-            let PeerMatch::IpBlock(block) = peer else { continue };
-            for ip in addresses.iter().filter(|ip| block.contains(**ip)) {
-                if is_pod {
-                    found.push(Assumption::IpBlockPods(self.cluster.profile.ip_block_pods));
-                }
-                if is_node || self.cluster.node_addresses.contains(&ip.to_canonical()) {
-                    found.push(Assumption::IpBlockNodes(self.cluster.profile.ip_block_nodes));
-                }
-            }
-        }
-    }
-
-    /// The assumption about `endPort` that a rule makes matter.
-    fn range_assumption(&self, rule: &Rule, connection: &Connection) -> Option<Assumption> {
-        let Ports::Only(ports) = &rule.ports else { return None };
-        ports
-            .iter()
-            .any(|item| {
-                item.protocol == connection.protocol
-                    && matches!(item.target, PortTarget::Numbers(range)
-                        if range.contains(connection.port) && range.first() != connection.port)
-            })
-            .then_some(Assumption::EndPort(self.cluster.profile.end_port))
-    }
 }
 
-fn is_self(connection: &Connection) -> bool {
+pub(crate) fn is_self(connection: &Connection) -> bool {
     matches!((connection.source, connection.destination), (End::Pod(a), End::Pod(b)) if a == b)
 }

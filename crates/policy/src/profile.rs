@@ -1,7 +1,5 @@
 //! What the specification leaves to the network plugin.
 
-use std::fmt;
-
 /// The behaviour of a cluster's network plugin at the points that the `NetworkPolicy` specification leaves open.
 ///
 /// The default is what most plugins do and, where they ask for it, what the upstream end-to-end cases ask for.
@@ -126,45 +124,4 @@ pub enum EgressView {
     Reached,
     /// The Service address and port, before translation.
     Dialled,
-}
-
-/// An open point of the specification that a decision touched, with the answer that the profile gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Assumption {
-    /// A pod's address is in an ipBlock of a policy that judged the connection.
-    IpBlockPods(IpBlockPods),
-    /// A node's address is in an ipBlock of a policy that judged the connection.
-    IpBlockNodes(IpBlockNodes),
-    /// An end is a host-network pod.
-    HostNetwork(HostNetwork),
-    /// The pod talks to itself.
-    Hairpin(Hairpin),
-    /// The port is in a range of a policy that judged the connection, beyond its first port.
-    EndPort(EndPort),
-    /// A cluster-wide policy has a peer of an unknown kind: as the API asks, Accept rules with it match nothing, Deny
-    /// and Pass rules deny everything.
-    UnknownPeerFailsClosed,
-    /// A cluster-wide policy accepts domain names, which nobody has resolved here.
-    DomainNamesMatchNothing,
-}
-
-impl fmt::Display for Assumption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::IpBlockPods(IpBlockPods::Match) => "ipBlock matches pod addresses",
-            Self::IpBlockPods(IpBlockPods::NeverMatch) => "ipBlock does not match pods",
-            Self::IpBlockNodes(IpBlockNodes::Match) => "ipBlock matches node addresses",
-            Self::IpBlockNodes(IpBlockNodes::NeverMatch) => "ipBlock does not match nodes",
-            Self::HostNetwork(HostNetwork::NodeAddress) => {
-                "a host-network pod is its node's address"
-            }
-            Self::HostNetwork(HostNetwork::LikePods) => "a host-network pod is a pod like others",
-            Self::Hairpin(Hairpin::Allowed) => "a pod always reaches itself",
-            Self::Hairpin(Hairpin::Judged) => "policies judge a pod's connections to itself",
-            Self::EndPort(EndPort::Enforced) => "endPort is enforced",
-            Self::EndPort(EndPort::FirstPortOnly) => "endPort is ignored",
-            Self::UnknownPeerFailsClosed => "a peer of unknown kind accepts nothing and denies all",
-            Self::DomainNamesMatchNothing => "domain names are not resolved and match nothing",
-        })
-    }
 }

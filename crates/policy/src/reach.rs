@@ -3,12 +3,13 @@
 use foldhash::HashMap;
 use ringfence_model::Direction;
 
+use crate::compiled::NOT_ISOLATED;
 use crate::connection::ConnectionSet;
 use crate::connections::{ALL, Connections, NONE};
 use crate::index::index;
 use crate::pair::Tiered;
 use crate::party::Party;
-use crate::policy_set::{NOT_ISOLATED, PolicySet};
+use crate::policy_set::PolicySet;
 
 /// All-pairs reachability over the parties of a [`PolicySet`].
 ///

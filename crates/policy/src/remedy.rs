@@ -112,7 +112,7 @@ impl PolicySet {
                 rules.get_or_insert_default().push(rule.clone());
             }
         }
-        compile::compile(Arc::new(cluster), policies, self.cluster_policies().to_vec()).0
+        compile::compile(Arc::new(cluster), policies, self.cluster_policies()).0
     }
 
     fn relabel_pods(&self, miss: &Miss, peer: End) -> Option<Remedy> {

@@ -3,11 +3,11 @@
 use foldhash::HashMap;
 use ringfence_model::{Action, ClusterPeer, ClusterPolicy, Direction, Protocol, Tier};
 
+use crate::assumption::Assumption;
 use crate::connection::{Connection, End};
 use crate::decision::{ClusterRuleRef, Judgement};
 use crate::index::{ClusterPolicyIx, index};
 use crate::policy_set::PolicySet;
-use crate::profile::Assumption;
 
 /// A rule of a cluster policy as a set of ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,9 +8,10 @@ use ringfence_model::{ClusterPeer, Direction, Labels, NamespaceScope, PeerMatch,
 use crate::atom::Sees;
 use crate::class::Distinction;
 use crate::cluster::{Cluster, PodEntry};
+use crate::compiled::Meaning;
 use crate::index::{ClassIx, ClusterPolicyIx, PodIx, PolicyIx, index};
 use crate::party::Party;
-use crate::policy_set::{Meaning, PolicySet};
+use crate::policy_set::PolicySet;
 use crate::tier::in_order;
 
 /// What a change of the cluster touched.

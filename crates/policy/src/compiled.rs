@@ -1,0 +1,103 @@
+//! Policies as the engine keeps them: sets of ends, and tests of ports.
+
+use foldhash::HashMap;
+use ringfence_model::{Direction, Protocol};
+
+use crate::connection::ConnectionSet;
+use crate::index::{ClusterPolicyIx, PolicyIx, index};
+
+/// The `ports` of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PortTest {
+    /// Every port given by number.
+    pub(crate) numbers: ConnectionSet,
+    /// Ports given by name, as (name, protocol).
+    pub(crate) names: Box<[(u32, Protocol)]>,
+}
+
+/// A policy as sets of ends. The lists are those of the policy, in its order.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledPolicy {
+    /// The ends it selects, sorted.
+    pub(crate) subjects: Vec<u32>,
+    /// By direction; `None` where it does not isolate.
+    pub(crate) rules: [Option<Vec<CompiledRule>>; 2],
+}
+
+/// A rule as sets of ends.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledRule {
+    /// The set of each entry of `from` or `to`; empty when the list is.
+    pub(crate) peers: Vec<u32>,
+    /// Their union, and the ports.
+    pub(crate) term: Term,
+}
+
+/// What a set of ends stands for, so that a class that comes later can be judged too.
+#[derive(Clone, Debug)]
+pub(crate) enum Meaning {
+    Everybody,
+    /// An entry of `from` or `to` of a `NetworkPolicy` that selects pods.
+    Peer {
+        policy: PolicyIx,
+        direction: Direction,
+        rule: u32,
+        peer: u32,
+    },
+    /// A peer of a cluster-wide policy that selects pods.
+    ClusterPeer {
+        policy: ClusterPolicyIx,
+        direction: Direction,
+        rule: u32,
+        peer: u32,
+    },
+    /// A block of addresses.
+    Block(u32),
+    /// The members of any of these sets.
+    Union(Box<[u32]>),
+}
+
+/// Allows a set of ends over some ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Term {
+    pub(crate) peers: u32,
+    pub(crate) ports: u32,
+}
+
+/// One direction: which terms hold for each end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    /// The group of each end. Ends of group 0 are not isolated.
+    pub(crate) group: Vec<u32>,
+    /// The policies that isolate each group, sorted.
+    pub(crate) policies: Vec<Box<[PolicyIx]>>,
+    /// The distinct terms of each group.
+    pub(crate) terms: Vec<Box<[Term]>>,
+    pub(crate) ids: HashMap<Box<[PolicyIx]>, u32>,
+}
+
+impl Side {
+    /// The group of the ends that these policies isolate.
+    pub(crate) fn group_of(
+        &mut self,
+        isolating: Vec<PolicyIx>,
+        compiled: &[CompiledPolicy],
+        direction: Direction,
+    ) -> u32 {
+        let next = index(self.policies.len());
+        *self.ids.entry(isolating.into()).or_insert_with_key(|isolating| {
+            let rules = isolating
+                .iter()
+                .filter_map(|p| compiled[p.place()].rules[direction as usize].as_ref());
+            let mut terms: Vec<Term> = rules.flatten().map(|rule| rule.term).collect();
+            terms.sort_unstable();
+            terms.dedup();
+            self.policies.push(isolating.clone());
+            self.terms.push(terms.into());
+            next
+        })
+    }
+}
+
+/// The group of ends that no policy isolates.
+pub(crate) const NOT_ISOLATED: u32 = 0;
