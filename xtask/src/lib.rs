@@ -4,9 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod bench;
 pub mod clock;
 pub mod dependencies;
 pub mod example;
+pub mod large;
+pub mod measure;
+pub mod options;
 pub mod random;
 
 /// The root of the repository.
