@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use fixedbitset::FixedBitSet;
 use foldhash::{HashMap, HashSet};
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use ringfence_model::{Cidr, IpBlock};
 
+use crate::end_set::EndSet;
 use crate::index::index;
 
 /// A block of addresses, and whom it sees.
@@ -111,8 +113,54 @@ struct Line {
 pub(crate) struct AddressSpace {
     lines: [Line; 2],
     pub(crate) atoms: Vec<Atom>,
-    /// The atoms of each block, sorted.
-    pub(crate) of_block: Vec<Vec<u32>>,
+    /// The atoms of each block.
+    pub(crate) of_block: Vec<EndSet>,
+}
+
+/// The atoms found so far, by a signature of the blocks around them.
+#[derive(Default)]
+struct KnownAtoms {
+    by_signature: HashMap<u64, Vec<u32>>,
+    /// In how many blocks each atom is.
+    sizes: Vec<usize>,
+}
+
+/// The blocks around the address that the sweep has come to.
+struct Around {
+    blocks: FixedBitSet,
+    size: usize,
+    /// Changes with every block; equal sets have equal signatures.
+    signature: u64,
+}
+
+impl Around {
+    fn new(blocks: usize) -> Self {
+        Self { blocks: FixedBitSet::with_capacity(blocks), size: 0, signature: 0 }
+    }
+
+    /// Goes into a prefix, and tells which blocks changed sides there.
+    fn enter(&mut self, cut: &Cut, blocks: &[Block]) -> Vec<u32> {
+        let left = cut.excepts.iter().filter(|b| self.blocks.contains(**b as usize));
+        let mut changed: Vec<u32> = left.copied().collect();
+        changed.extend(&cut.begins);
+        self.toggle(&changed);
+        if cut.apart {
+            let blind = |block: &usize| blocks[*block].sees == Sees::ByProfile;
+            let out: Vec<u32> = self.blocks.ones().filter(blind).map(index).collect();
+            self.toggle(&out);
+            changed.extend(out);
+        }
+        changed
+    }
+
+    fn toggle(&mut self, blocks: &[u32]) {
+        for &block in blocks {
+            self.blocks.toggle(block as usize);
+            let is_inside = self.blocks.contains(block as usize);
+            self.size = if is_inside { self.size + 1 } else { self.size - 1 };
+            self.signature ^= (u64::from(block) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
 }
 
 /// A prefix that blocks begin with or except.
@@ -130,32 +178,20 @@ impl AddressSpace {
     /// Cuts the space along the blocks. The addresses of `apart` are only in blocks that see everyone.
     pub(crate) fn new(blocks: &[Block], apart: &HashSet<IpAddr>) -> Self {
         let cuts = cuts(blocks, apart);
-        let mut ids: HashMap<Vec<u32>, u32> = HashMap::default();
         let mut space = Self {
             lines: [Line::default(), Line::default()],
             atoms: Vec::new(),
-            of_block: vec![Vec::new(); blocks.len()],
+            of_block: vec![EndSet::new(Vec::new(), 0); blocks.len()],
         };
+        let mut known = KnownAtoms::default();
         for family in Family::BOTH {
-            space.cut(family, blocks, &cuts, &mut ids);
+            space.cut(family, blocks, &cuts, &mut known);
         }
-        for (members, atom) in ids {
-            for block in members {
-                space.of_block[block as usize].push(atom);
-            }
-        }
-        space.of_block.iter_mut().for_each(|atoms| atoms.sort_unstable());
         space
     }
 
     /// Sweeps one family from its first address to its last. Prefixes nest, so the ones around an address are a stack.
-    fn cut(
-        &mut self,
-        family: Family,
-        all: &[Block],
-        cuts: &[Cut],
-        ids: &mut HashMap<Vec<u32>, u32>,
-    ) {
+    fn cut(&mut self, family: Family, blocks: &[Block], cuts: &[Cut], known: &mut KnownAtoms) {
         let cuts: Vec<&Cut> = cuts.iter().filter(|c| c.family == family).collect();
         let mut starts: Vec<u128> = cuts
             .iter()
@@ -166,25 +202,18 @@ impl AddressSpace {
         starts.sort_unstable();
         starts.dedup();
         let mut upcoming = cuts.into_iter().peekable();
-        // Last address of a prefix, and the blocks that hold its addresses, sorted.
+        let mut around = Around::new(blocks.len());
+        // Last address of a prefix, and the blocks that changed sides where it began.
         let mut stack: Vec<(u128, Vec<u32>)> = Vec::new();
         for (n, &start) in starts.iter().enumerate() {
-            while stack.pop_if(|(last, _)| *last < start).is_some() {}
+            while let Some((_, changed)) = stack.pop_if(|(last, _)| *last < start) {
+                around.toggle(&changed);
+            }
             while let Some(cut) = upcoming.next_if(|c| c.first == start) {
-                let mut blocks = stack.last().map_or_else(Vec::new, |(_, blocks)| blocks.clone());
-                blocks.retain(|b| cut.excepts.binary_search(b).is_err());
-                blocks.extend(&cut.begins);
-                blocks.retain(|b| !cut.apart || all[*b as usize].sees == Sees::Everyone);
-                blocks.sort_unstable();
-                stack.push((cut.last, blocks));
+                stack.push((cut.last, around.enter(cut, blocks)));
             }
             let last = starts.get(n + 1).map_or(family.last(), |next| next - 1);
-            let blocks = stack.last().map_or(&[][..], |(_, blocks)| blocks);
-            let atom = *ids.get(blocks).unwrap_or(&index(self.atoms.len()));
-            if atom as usize == self.atoms.len() {
-                ids.insert(blocks.to_vec(), atom);
-                self.atoms.push(Atom { ranges: Vec::new() });
-            }
+            let atom = self.atom_of(&around, known);
             let line = &mut self.lines[family as usize];
             let ranges = &mut self.atoms[atom as usize].ranges;
             if line.atoms.last() == Some(&atom) {
@@ -198,6 +227,25 @@ impl AddressSpace {
                 ranges.push((family.address(start), family.address(last)));
             }
         }
+    }
+
+    /// The atom of the addresses in exactly these blocks, which may be a new one.
+    fn atom_of(&mut self, around: &Around, known: &mut KnownAtoms) -> u32 {
+        let alike = known.by_signature.entry(around.signature).or_default();
+        let same = alike.iter().copied().find(|atom| {
+            let inside = |block: usize| self.of_block[block].contains(*atom);
+            known.sizes[*atom as usize] == around.size && around.blocks.ones().all(inside)
+        });
+        same.unwrap_or_else(|| {
+            let atom = index(self.atoms.len());
+            alike.push(atom);
+            known.sizes.push(around.size);
+            self.atoms.push(Atom { ranges: Vec::new() });
+            for block in around.blocks.ones() {
+                self.of_block[block].set(atom, true);
+            }
+            atom
+        })
     }
 
     /// The common cut of two spaces: for every pair of atoms that share addresses, what they share.

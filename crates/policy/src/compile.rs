@@ -320,17 +320,18 @@ impl<'a> Compiler<'a> {
     }
 
     fn in_block(&self, block: u32) -> Vec<u32> {
+        let mut ends = Vec::new();
         let atoms = &self.space.of_block[block as usize];
+        atoms.for_each(self.space.atoms.len(), |atom| ends.push(atom));
         let sees = self.words.blocks[block as usize].sees;
         let is_seen = |class: &u32| {
             let is_node = self.classes.keys[*class as usize].is_node;
             sees == Sees::Everyone || self.cluster.profile.block_sees(is_node)
         };
-        let classes = atoms.iter().flat_map(|a| &self.classes_in[*a as usize]).copied();
+        let classes = ends.iter().flat_map(|atom| &self.classes_in[*atom as usize]).copied();
         let mut classes: Vec<u32> = classes.filter(is_seen).collect();
         classes.sort_unstable();
         classes.dedup();
-        let mut ends = atoms.clone();
         ends.extend(self.ends_of(classes));
         ends
     }

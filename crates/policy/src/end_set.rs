@@ -44,7 +44,7 @@ impl EndSet {
                 (Err(place), true) => {
                     let mut grown = std::mem::take(ends).into_vec();
                     grown.insert(place, end);
-                    *ends = grown.into();
+                    *self = Self::grown(grown);
                 }
                 (Ok(place), false) => {
                     let mut shrunk = std::mem::take(ends).into_vec();
@@ -58,6 +58,13 @@ impl EndSet {
                 bits.set(end as usize, member);
             }
         }
+    }
+
+    fn grown(ends: Vec<u32>) -> Self {
+        /// Up to here, moving the members of a list costs less than a bit for everybody.
+        const FEW: usize = 64;
+        let universe = ends.last().map_or(0, |last| *last as usize + 1);
+        if ends.len() <= FEW { Self::Few(ends.into()) } else { Self::new(ends, universe) }
     }
 
     pub(crate) const fn is_all(&self) -> bool {

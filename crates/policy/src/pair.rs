@@ -126,14 +126,14 @@ impl Connections {
     fn split(&mut self, set: &PolicySet, terms: &[TierTerm], peer: u32, named: u32) -> Split {
         let mut split = Split { accepted: NONE, rest: NONE };
         let mut open = ALL;
-        for term in terms {
-            if open == NONE || !set.sets[term.peers as usize].contains(peer) {
+        for rule in terms {
+            if open == NONE || !set.sets[rule.term.peers as usize].contains(peer) {
                 continue;
             }
-            let ports = self.resolve(set, term.ports, named);
+            let ports = self.resolve(set, rule.term.ports, named);
             let hit = self.intersection(open, ports);
             open = self.difference(open, hit);
-            match term.action {
+            match rule.action {
                 Action::Accept => split.accepted = self.union(split.accepted, hit),
                 Action::Pass => split.rest = self.union(split.rest, hit),
                 Action::Deny => {}

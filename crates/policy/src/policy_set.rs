@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PodRef, Port, PortTarget, Ports,
-    Protocol, Rule, Tier,
+    Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PodRef, PortTarget, Ports, Rule,
+    Tier,
 };
 
 use crate::atom::{AddressSpace, Atom};
@@ -161,23 +161,30 @@ impl PolicySet {
     }
 
     fn passes(&self, q: Question) -> bool {
-        match self.tier_verdict(Tier::Admin, q) {
-            Some((action, _)) => action == Action::Accept,
-            None => match self.terms(q.direction, q.subject) {
-                Some(terms) => terms.iter().any(|term| {
-                    self.sets[term.peers as usize].contains(q.peer)
-                        && self.port_passes(
-                            &self.ports[term.ports as usize],
-                            q.to,
-                            q.protocol,
-                            q.port,
-                        )
-                }),
-                None => self
-                    .tier_verdict(Tier::Baseline, q)
-                    .is_none_or(|(action, _)| action == Action::Accept),
-            },
+        if let Some((action, _)) = self.tier_verdict(Tier::Admin, q) {
+            return action == Action::Accept;
         }
+        if let Some(terms) = self.terms(q.direction, q.subject) {
+            return terms.iter().any(|term| self.holds(*term, q));
+        }
+        let baseline = self.tier_verdict(Tier::Baseline, q);
+        baseline.is_none_or(|(action, _)| action == Action::Accept)
+    }
+
+    /// Whether a rule with these peers and ports matches.
+    pub(crate) fn holds(&self, term: Term, q: Question) -> bool {
+        self.sets[term.peers as usize].contains(q.peer)
+            && self.port_holds(&self.ports[term.ports as usize], q)
+    }
+
+    fn port_holds(&self, test: &PortTest, q: Question) -> bool {
+        test.numbers.contains(q.protocol, q.port)
+            || (!test.names.is_empty() && {
+                let named = &self.classes.named[self.named_signature(q.to) as usize];
+                test.names.iter().any(|&(name, protocol)| {
+                    protocol == q.protocol && named.binary_search(&(name, protocol, q.port)).is_ok()
+                })
+            })
     }
 
     /// What the policies that isolate an end allow; `None` when none does.
@@ -185,27 +192,6 @@ impl PolicySet {
         let side = &self.sides[direction as usize];
         let group = side.group[subject as usize];
         (group != NOT_ISOLATED).then(|| &*side.terms[group as usize])
-    }
-
-    pub(crate) fn port_passes(
-        &self,
-        test: &PortTest,
-        to: u32,
-        protocol: Protocol,
-        port: Port,
-    ) -> bool {
-        test.numbers.contains(protocol, port)
-            || (!test.names.is_empty() && {
-                let named = self.named_ports(to);
-                test.names.iter().any(|&(name, p)| {
-                    p == protocol && named.binary_search(&(name, protocol, port)).is_ok()
-                })
-            })
-    }
-
-    /// The named ports of an end; addresses have none.
-    fn named_ports(&self, end: u32) -> &[(u32, Protocol, Port)] {
-        &self.classes.named[self.named_signature(end) as usize]
     }
 
     /// The signature of the named ports of an end.
@@ -263,10 +249,8 @@ impl PolicySet {
             let baseline = self.tier_judgement(Tier::Baseline, question);
             return baseline.unwrap_or(Judgement::NotIsolated);
         }
-        let items: Vec<RuleRef> = isolating
-            .iter()
-            .flat_map(|&policy| self.items(policy, direction, peer, to, connection))
-            .collect();
+        let items: Vec<RuleRef> =
+            isolating.iter().flat_map(|&policy| self.items(policy, question, connection)).collect();
         if items.is_empty() {
             Judgement::Denied(isolating.to_vec())
         } else {
@@ -284,37 +268,18 @@ impl PolicySet {
     }
 
     /// The items of a policy that allow the connection.
-    fn items(
-        &self,
-        policy: PolicyIx,
-        direction: Direction,
-        peer: u32,
-        to: u32,
-        connection: &Connection,
-    ) -> Vec<RuleRef> {
+    fn items(&self, policy: PolicyIx, q: Question, connection: &Connection) -> Vec<RuleRef> {
+        let direction = q.direction;
         let rules = self.policies[policy.place()].rules(direction).unwrap_or_default();
         let compiled = self.compiled[policy.place()].rules[direction as usize].as_deref();
+        let rules = (0u32..).zip(rules.iter().zip(compiled.unwrap_or_default()));
         let mut items = Vec::new();
-        for (n, (rule, compiled)) in rules.iter().zip(compiled.unwrap_or_default()).enumerate() {
-            if !self.sets[compiled.term.peers as usize].contains(peer)
-                || !self.port_passes(
-                    &self.ports[compiled.term.ports as usize],
-                    to,
-                    connection.protocol,
-                    connection.port,
-                )
-            {
-                continue;
-            }
+        for (n, (rule, compiled)) in rules.filter(|(_, (_, rule))| self.holds(rule.term, q)) {
             let ports = self.matching_ports(rule, connection);
-            for peer in self.matching_peers(compiled, peer) {
-                items.extend(ports.iter().map(|&port| RuleRef {
-                    policy,
-                    direction,
-                    rule: index(n),
-                    peer,
-                    port,
-                }));
+            for peer in self.matching_peers(compiled, q.peer) {
+                let item =
+                    |port: &Option<u32>| RuleRef { policy, direction, rule: n, peer, port: *port };
+                items.extend(ports.iter().map(item));
             }
         }
         items

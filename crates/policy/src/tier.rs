@@ -4,6 +4,7 @@ use foldhash::HashMap;
 use ringfence_model::{Action, ClusterPeer, ClusterPolicy, Direction, Protocol, Tier};
 
 use crate::assumption::Assumption;
+use crate::compiled::Term;
 use crate::connection::{Connection, End};
 use crate::decision::{ClusterRuleRef, Judgement};
 use crate::index::{ClusterPolicyIx, index};
@@ -12,8 +13,7 @@ use crate::policy_set::PolicySet;
 /// A rule of a cluster policy as a set of ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TierTerm {
-    pub(crate) peers: u32,
-    pub(crate) ports: u32,
+    pub(crate) term: Term,
     pub(crate) action: Action,
     pub(crate) rule: ClusterRuleRef,
 }
@@ -99,11 +99,7 @@ impl PolicySet {
     /// The rule of a tier that decides, if one does: a Pass decides nothing.
     pub(crate) fn tier_verdict(&self, tier: Tier, q: Question) -> Option<(Action, ClusterRuleRef)> {
         let group = self.tiers.sides[q.direction as usize].group(q.subject)?;
-        let mut terms = group.terms(tier).iter();
-        let first = terms.find(|term| {
-            self.sets[term.peers as usize].contains(q.peer)
-                && self.port_passes(&self.ports[term.ports as usize], q.to, q.protocol, q.port)
-        })?;
+        let first = group.terms(tier).iter().find(|term| self.holds(term.term, q))?;
         (first.action != Action::Pass).then_some((first.action, first.rule))
     }
 

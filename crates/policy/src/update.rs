@@ -201,7 +201,7 @@ impl PolicySet {
                 let sees_all = self.words.blocks[*block as usize].sees == Sees::Everyone;
                 let atoms = &self.space.of_block[*block as usize];
                 (sees_all || cluster.profile.block_sees(key.is_node))
-                    && key.atoms.iter().any(|atom| atoms.binary_search(atom).is_ok())
+                    && key.atoms.iter().any(|atom| atoms.contains(*atom))
             }
             Meaning::Union(parts) => {
                 let end = self.class_end(class);

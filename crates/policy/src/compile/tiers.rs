@@ -7,7 +7,7 @@ use ringfence_model::{
 
 use super::{Compiler, EVERYBODY, PeerKey};
 use crate::atom::Block;
-use crate::compiled::{Meaning, PortTest};
+use crate::compiled::{Meaning, PortTest, Term};
 use crate::connection::ConnectionSet;
 use crate::decision::ClusterRuleRef;
 use crate::index::ClusterPolicyIx;
@@ -102,7 +102,7 @@ impl<'a> Compiler<'a> {
                 (EVERYBODY, ports, Action::Deny)
             }
         };
-        TierTerm { peers, ports, action, rule: rule_ref }
+        TierTerm { term: Term { peers, ports }, action, rule: rule_ref }
     }
 
     fn cluster_peer(&mut self, peer: &'a ClusterPeer, at: ClusterRuleRef, n: u32) -> Vec<u32> {
