@@ -125,11 +125,14 @@ fn ratio(once: usize, connections: u64) -> Option<f64> {
     (connections > 0).then(|| (once as f64 / connections as f64 * 1000.0).round() / 1000.0)
 }
 
-/// A warning when the flows cover too little time.
+/// A warning when the flows cover too little time, or none.
 pub(crate) fn window_warning(
     observed: Option<(Timestamp, Timestamp)>,
 ) -> Option<ringfence_model::Diagnostic> {
-    let (first, last) = observed?;
+    let Some((first, last)) = observed else {
+        let finding = ringfence_model::Diagnostic::warning("no-flows", "no flow was observed");
+        return Some(finding.hint("check the flow logs, and --since and --until"));
+    };
     let hours = last.seconds_since(first) / 3600.0;
     (hours < SHORTEST_WINDOW_HOURS).then(|| {
         ringfence_model::Diagnostic::warning(

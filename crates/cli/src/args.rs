@@ -146,9 +146,9 @@ pub(crate) struct ExplainArgs {
     pub(crate) policies: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) profile: ProfileArgs,
-    /// Who connects: NAMESPACE/KIND/NAME, NAMESPACE/POD or an address
+    /// Who connects: NAMESPACE/KIND/NAME, NAMESPACE/POD, Node/NAME or an address
     pub(crate) source: String,
-    /// To whom: NAMESPACE/KIND/NAME, NAMESPACE/POD or an address
+    /// To whom: NAMESPACE/KIND/NAME, NAMESPACE/POD, Node/NAME or an address
     pub(crate) destination: String,
     /// Port at the destination, after Service translation: 8080 or UDP/53
     pub(crate) port: String,

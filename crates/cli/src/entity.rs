@@ -9,8 +9,10 @@ use ringfence_model::{Name, WorkloadKind, WorkloadRef};
 use ringfence_policy::{End, PodIx};
 
 use crate::args::kind_name;
+use crate::output::some_of;
 
-/// The ends that a text means: an address, `NAMESPACE/POD`, or every kind of pod of `NAMESPACE/KIND/NAME`.
+/// The ends that a text means: an address, `NAMESPACE/POD`, every kind of pod of `NAMESPACE/KIND/NAME`, or the
+/// addresses of `Node/NAME`.
 pub(crate) fn ends(
     world: &World<'_>,
     inventory: &Inventory,
@@ -21,6 +23,13 @@ pub(crate) fn ends(
     }
     let parts: Vec<&str> = text.split('/').collect();
     match parts[..] {
+        ["Node", name] => {
+            let addresses = inventory.node_addresses(&name.parse::<Name>()?);
+            if addresses.is_empty() {
+                bail!("there is no node {name} with addresses in the cluster input");
+            }
+            Ok(addresses.iter().map(|ip| world.set().end(*ip)).collect())
+        }
         [namespace, pod] => {
             let place = inventory
                 .pods()
@@ -41,10 +50,17 @@ pub(crate) fn ends(
             };
             let pods = world.pods(&reference);
             if pods.is_empty() {
-                bail!("there is no workload {reference} with pods that policies apply to");
+                let here = inventory.workloads().iter().map(|w| &w.reference);
+                let known = some_of(here.filter(|w| w.namespace == reference.namespace));
+                bail!(
+                    "there is no workload {reference} with pods that policies apply to\n  \
+                     hint: the workloads of namespace {namespace} are: {known}"
+                );
             }
             Ok(pods.iter().map(|pod| End::Pod(*pod)).collect())
         }
-        _ => bail!("{text:?} is neither an address, NAMESPACE/POD nor NAMESPACE/KIND/NAME"),
+        _ => bail!(
+            "{text:?} is neither an address, NAMESPACE/POD, NAMESPACE/KIND/NAME nor Node/NAME"
+        ),
     }
 }

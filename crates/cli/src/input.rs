@@ -10,7 +10,7 @@ use ringfence_model::review::{ClusterCidrs, Review};
 use ringfence_model::{Diagnostic, Edge, Name, NetworkPolicy, Span, Timestamp};
 
 use crate::args::{TrafficArgs, WorkloadPattern};
-use crate::output::{refuse_errors, report};
+use crate::output::{refuse_errors, report, say, some_of};
 use crate::progress;
 
 /// A cluster, the traffic in it, and what people decided about it.
@@ -28,6 +28,17 @@ pub(crate) struct Traffic {
 /// Reads everything. Errors in it are printed, and end the command: a result from half of the input could not be
 /// trusted.
 pub(crate) fn traffic(args: &TrafficArgs) -> anyhow::Result<Traffic> {
+    refuse_second_stdin(args.cluster.iter().chain(&args.flows).chain(&args.review))?;
+    let window = Span {
+        from: args.since.unwrap_or(Timestamp::MIN),
+        until: args.until.unwrap_or(Timestamp::MAX),
+    };
+    anyhow::ensure!(
+        window.from < window.until,
+        "no time lies between --since {} and --until {}",
+        window.from,
+        window.until
+    );
     let review = match &args.review {
         Some(path) => ringfence_kube::review::path(path).map_err(|faults| {
             report(&faults);
@@ -38,20 +49,16 @@ pub(crate) fn traffic(args: &TrafficArgs) -> anyhow::Result<Traffic> {
         })?,
         None => Review::default(),
     };
-    let (inventory, mut diagnostics) = objects(&args.cluster, &review.cluster);
+    let (inventory, mut diagnostics) = objects(&args.cluster, &review.cluster)?;
     report(&diagnostics);
     refuse_errors(&diagnostics)?;
     refuse_unknown(&inventory, args.namespace.as_ref())?;
-    let window = Span {
-        from: args.since.unwrap_or(Timestamp::MIN),
-        until: args.until.unwrap_or(Timestamp::MAX),
-    };
     let mut aggregator = Aggregator::new(&inventory, Options { window, ..Options::default() });
     flows(&args.flows, &mut aggregator)?;
     let observations = aggregator.finish();
     report(&observations.diagnostics);
     diagnostics.extend(observations.diagnostics);
-    eprintln!("{}", ledger_line(&observations.ledger));
+    say(ledger_line(&observations.ledger));
     refuse_errors(&diagnostics)?;
     Ok(Traffic {
         edges: alias::apply(observations.edges, &review.aliases),
@@ -64,7 +71,7 @@ pub(crate) fn traffic(args: &TrafficArgs) -> anyhow::Result<Traffic> {
 
 /// Reads the cluster alone.
 pub(crate) fn cluster(paths: &[PathBuf]) -> anyhow::Result<Inventory> {
-    let (inventory, mut diagnostics) = objects(paths, &ClusterCidrs::default());
+    let (inventory, mut diagnostics) = objects(paths, &ClusterCidrs::default())?;
     // Without traffic there are no addresses to tell apart by the cluster's ranges.
     diagnostics.retain(|diagnostic| diagnostic.code != "cluster-subnet-incomplete");
     report(&diagnostics);
@@ -72,8 +79,13 @@ pub(crate) fn cluster(paths: &[PathBuf]) -> anyhow::Result<Inventory> {
     Ok(inventory)
 }
 
-fn objects(paths: &[PathBuf], cidrs: &ClusterCidrs) -> (Inventory, Vec<Diagnostic>) {
+fn objects(
+    paths: &[PathBuf],
+    cidrs: &ClusterCidrs,
+) -> anyhow::Result<(Inventory, Vec<Diagnostic>)> {
     let Input { objects, ignored, mut diagnostics } = read_paths(paths);
+    // What is missing because half of the input could not be read needs no complaint of its own.
+    refuse_errors(&diagnostics).inspect_err(|_| report(&diagnostics))?;
     if !ignored.is_empty() {
         let kinds = ignored
             .iter()
@@ -85,7 +97,20 @@ fn objects(paths: &[PathBuf], cidrs: &ClusterCidrs) -> (Inventory, Vec<Diagnosti
     }
     let (inventory, found) = Inventory::build(objects, cidrs);
     diagnostics.extend(found);
-    (inventory, diagnostics)
+    Ok((inventory, diagnostics))
+}
+
+/// Standard input can be read once.
+pub(crate) fn refuse_second_stdin<'a>(
+    paths: impl IntoIterator<Item = &'a PathBuf>,
+) -> anyhow::Result<()> {
+    let times = paths.into_iter().filter(|path| **path == Path::new("-")).count();
+    anyhow::ensure!(
+        times < 2,
+        "standard input (-) is named {times} times, and can be read once only\n  \
+         hint: name files for the others"
+    );
+    Ok(())
 }
 
 fn read_paths(paths: &[PathBuf]) -> Input {
@@ -196,8 +221,7 @@ pub(crate) fn refuse_unknown(
     if let Some(namespace) = namespace
         && inventory.namespace(namespace.as_str()).is_none()
     {
-        let known =
-            inventory.namespaces().iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+        let known = some_of(inventory.namespaces().iter().map(|n| &n.name));
         anyhow::bail!("there is no namespace {namespace} in the cluster input, which has: {known}");
     }
     Ok(())
@@ -214,11 +238,14 @@ pub(crate) fn in_scope(
         kind: workload.map(WorkloadPattern::workload_kind),
         name: workload.map(|pattern| pattern.name.clone()),
     };
+    inhabited(inventory, scope)
+}
+
+/// The scope, when it means any workload.
+pub(crate) fn inhabited(inventory: &Inventory, scope: Scope) -> anyhow::Result<Scope> {
     if scope.workloads(inventory).next().is_none() {
         let everywhere = Scope { namespace: scope.namespace.clone(), ..Scope::default() };
-        let known: Vec<String> =
-            everywhere.workloads(inventory).map(|w| w.reference.to_string()).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let known = some_of(everywhere.workloads(inventory).map(|w| &w.reference));
         anyhow::bail!(
             "there is no workload in scope ({scope})\n  hint: the workloads are: {known}"
         );

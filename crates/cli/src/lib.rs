@@ -44,7 +44,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => command::check::run(&args),
         Command::Explain(args) => command::explain::run(&args),
         Command::Reach(args) => command::reach::run(&args),
-        Command::Completions { shell } => Ok(command::completions::shell(shell)),
+        Command::Completions { shell } => command::completions::shell(shell),
         Command::Man { directory } => command::completions::man(&directory),
     };
     match outcome {
@@ -53,7 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         // The reader of a pipe went away (head, a pager): not a fault.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             ExitCode::from(2)
         }
     }

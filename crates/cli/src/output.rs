@@ -58,6 +58,17 @@ pub(crate) fn table<const N: usize>(
     text
 }
 
+/// A few of many names, for a hint.
+pub(crate) fn some_of<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    const SHOWN: usize = 20;
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    match names.len() {
+        0 => "none".to_owned(),
+        n if n <= SHOWN => names.join(", "),
+        n => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
+    }
+}
+
 /// `1 policy`, `2 policies`.
 pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
@@ -68,8 +79,13 @@ pub(crate) fn report(diagnostics: &[Diagnostic]) {
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
     sorted.sort_by_key(|d| d.severity);
     for diagnostic in sorted {
-        eprintln!("{diagnostic}");
+        say(diagnostic);
     }
+}
+
+/// Says something on stderr. That nobody can hear it is no reason to fail.
+pub(crate) fn say(what: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{what}");
 }
 
 /// Fails when the input has errors: a result from half of it could not be trusted.

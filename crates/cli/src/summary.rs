@@ -28,6 +28,8 @@ pub(crate) fn summary(certificate: &Certificate) -> String {
     }
     if let Some(window) = &c.window {
         line("observed", &format!("{} to {} ({} hours)", window.first, window.last, window.hours));
+    } else {
+        line("observed", "nothing: what is not allowed by a rule of the review is cut");
     }
     line("kept", &format!("{}, each checked in both directions", edges(c.kept.len())));
     line("cut", &edges(c.cut.len()));

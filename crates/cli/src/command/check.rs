@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::CheckArgs;
-use crate::input::{policies, scope, traffic};
+use crate::input::{policies, refuse_second_stdin, scope, traffic};
 use crate::output::{print, report, table};
 
 /// What the policies make of every edge in scope.
@@ -41,6 +41,9 @@ struct Line {
 
 /// Judges the edges of the scope. Without a review, every accepted edge is needed.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
+    refuse_second_stdin(
+        args.traffic.cluster.iter().chain(&args.traffic.flows).chain(&args.policies),
+    )?;
     let traffic = traffic(&args.traffic)?;
     let scope = scope(&traffic.inventory, &args.traffic, args.workload.as_ref())?;
     let policies = policies(&traffic.inventory, &args.policies)?;

@@ -1,6 +1,5 @@
 //! `ringfence completions` and `ringfence man`.
 
-use std::io::stdout;
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,11 +7,14 @@ use clap::CommandFactory;
 
 use crate::Outcome;
 use crate::args::Args;
+use crate::output::print_text;
 
 /// Prints a completion script.
-pub(crate) fn shell(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(shell, &mut Args::command(), "ringfence", &mut stdout().lock());
-    Outcome::Fine
+pub(crate) fn shell(shell: clap_complete::Shell) -> anyhow::Result<Outcome> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "ringfence", &mut script);
+    print_text(&String::from_utf8(script)?)?;
+    Ok(Outcome::Fine)
 }
 
 /// Writes one man page per command.

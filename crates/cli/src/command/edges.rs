@@ -6,9 +6,9 @@ use ringfence_model::{Direction, Evidence, L4, Peer, ServiceRef};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::args::{EdgesArgs, WorkloadPattern, kind_name};
-use crate::input::{scope, traffic};
-use crate::output::{print, table};
+use crate::args::{EdgesArgs, TrafficArgs, WorkloadPattern, kind_name};
+use crate::input::{inhabited, scope, traffic};
+use crate::output::{print, some_of, table};
 
 /// The ingress and egress tables of a scope.
 #[derive(Debug, Serialize)]
@@ -52,13 +52,19 @@ pub(crate) fn run(args: &EdgesArgs) -> anyhow::Result<Outcome> {
     let inventory = &traffic.inventory;
     let entity = Entity::of(args);
     let scope = match &entity {
-        Entity::Services(_) => scope(inventory, &args.traffic, None)?,
+        Entity::Services(pattern) => {
+            refuse_unknown_service(inventory, &args.traffic, pattern.as_ref())?;
+            scope(inventory, &args.traffic, None)?
+        }
         Entity::Workloads(pattern) => {
-            let mut scope = scope(inventory, &args.traffic, pattern.as_ref())?;
-            if let Some(kind) = &args.kind {
-                scope = Scope { kind: Some(kind_name(kind).as_str().into()), ..scope };
+            let scope = scope(inventory, &args.traffic, pattern.as_ref())?;
+            match &args.kind {
+                Some(kind) => {
+                    let kind = Some(kind_name(kind).as_str().into());
+                    inhabited(inventory, Scope { kind, ..scope })?
+                }
+                None => scope,
             }
-            scope
         }
     };
     let case = Case { inventory, edges: &traffic.edges, review: &traffic.review, scope: &scope };
@@ -75,6 +81,28 @@ pub(crate) fn run(args: &EdgesArgs) -> anyhow::Result<Outcome> {
     tables.egress.sort_by(|a: &Line, b| a.entity.cmp(&b.entity));
     print(args.output, &tables, text)?;
     Ok(Outcome::Fine)
+}
+
+/// Fails when no Service has the name asked for.
+fn refuse_unknown_service(
+    inventory: &Inventory,
+    args: &TrafficArgs,
+    pattern: Option<&WorkloadPattern>,
+) -> anyhow::Result<()> {
+    let in_scope = |service: &&ServiceRef| {
+        args.namespace.as_ref().is_none_or(|namespace| *namespace == service.namespace)
+    };
+    let services = || inventory.services().iter().map(|s| &s.reference).filter(in_scope);
+    if let Some(pattern) = pattern
+        && !services().any(|service| service.name == pattern.name)
+    {
+        anyhow::bail!(
+            "there is no Service {}\n  hint: the Services are: {}",
+            pattern.name,
+            some_of(services())
+        );
+    }
+    Ok(())
 }
 
 /// What the tables are grouped by.

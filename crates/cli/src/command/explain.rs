@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::args::ExplainArgs;
 use crate::entity::ends;
-use crate::input::{cluster, policies};
+use crate::input::{cluster, policies, refuse_second_stdin};
 use crate::output::print;
 
 /// The verdicts, one for each kind of pods at either end.
@@ -45,6 +45,7 @@ struct Side {
 
 /// Explains one connection.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
+    refuse_second_stdin(args.cluster.iter().chain(&args.policies))?;
     let inventory = cluster(&args.cluster)?;
     let policies = policies(&inventory, &args.policies)?;
     let review = ringfence_model::review::Review::default();

@@ -12,7 +12,7 @@ use ringfence_model::NetworkPolicy;
 use crate::Outcome;
 use crate::args::GenerateArgs;
 use crate::input::{scope, traffic};
-use crate::output::{json, print_text, refuse_errors, report};
+use crate::output::{json, print_text, refuse_errors, report, say};
 use crate::summary::summary;
 
 /// Writes the policies of the scope and their certificate.
@@ -43,12 +43,12 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.certificate {
         write_file(path, &json(&certificate)?)?;
     }
-    eprint!("{}", summary(&certificate));
+    say(summary(&certificate).trim_end());
     if args.output != Path::new("-") {
         let output = args.output.display();
-        eprintln!("written to {output}: {POLICIES}/ and certificate.json");
+        say(format_args!("written to {output}: {POLICIES}/ and certificate.json"));
         if certificate.is_proven() {
-            eprintln!("apply with: kubectl apply -R -f {output}/{POLICIES}");
+            say(format_args!("apply with: kubectl apply -R -f {output}/{POLICIES}"));
         }
     }
     Ok(if certificate.is_proven() { Outcome::Fine } else { Outcome::Finding })
@@ -135,7 +135,7 @@ fn remove_stale(policies: &Path, files: &[PolicyFile]) -> anyhow::Result<()> {
                     && std::fs::read_to_string(&file).is_ok_and(ours)
                 {
                     std::fs::remove_file(&file)?;
-                    eprintln!("removed {}, which an earlier run wrote", file.display());
+                    say(format_args!("removed {}, which an earlier run wrote", file.display()));
                 }
             }
         }
@@ -156,8 +156,10 @@ fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let new = path.with_file_name(name);
-        std::fs::write(&new, text)?;
-        std::fs::rename(&new, path)
+        std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| {
+            // The disk may be full: half a file must not stay. The first error is the one to tell.
+            let _ = std::fs::remove_file(&new);
+        })
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -8,11 +8,12 @@ use ringfence_inventory::Inventory;
 
 use crate::Outcome;
 use crate::args::{ReachArgs, ReachFormat};
-use crate::input::{cluster, in_scope, policies, refuse_unknown};
+use crate::input::{cluster, in_scope, policies, refuse_second_stdin, refuse_unknown};
 use crate::reach::{csv, dot, exposure, json, table};
 
 /// Shows who can reach whom.
 pub(crate) fn run(args: &ReachArgs) -> anyhow::Result<Outcome> {
+    refuse_second_stdin(args.cluster.cluster.iter().chain(&args.cluster.policies))?;
     let inventory = cluster(&args.cluster.cluster)?;
     let policies = policies(&inventory, &args.cluster.policies)?;
     let (profile_name, profile) = &args.cluster.profile.profile;
