@@ -22,6 +22,8 @@ use crate::witness::template_pod;
 pub struct Connectivity<'a> {
     inventory: &'a Inventory,
     set: PolicySet,
+    /// The pods of each workload, as the set has them: without pods, the one from the template.
+    members: Vec<(&'a Workload, Vec<usize>)>,
     /// Pods first, then addresses.
     groups: Vec<Group<'a>>,
     /// The number of groups of pods.
@@ -158,10 +160,11 @@ impl<'a> Connectivity<'a> {
             }
             (workload, workload.pods.clone())
         });
-        let mut groups = pod_groups(&set, members.collect(), live.len());
+        let members: Vec<_> = members.collect();
+        let mut groups = pod_groups(&set, &members, live.len());
         let pods = groups.len();
         groups.extend(address_groups(&set));
-        Self { inventory, set, groups, pods }
+        Self { inventory, set, members, groups, pods }
     }
 
     /// The policies.
@@ -182,7 +185,12 @@ impl<'a> Connectivity<'a> {
         }
     }
 
-    /// The pods of the cluster.
+    /// The pods of each workload, as the policy set has them.
+    pub(crate) fn members(&self) -> &[(&'a Workload, Vec<usize>)] {
+        &self.members
+    }
+
+    /// The cluster.
     pub(crate) fn inventory(&self) -> &'a Inventory {
         self.inventory
     }
@@ -285,7 +293,7 @@ const NOTHING: usize = 0;
 /// Sorts the pods of every workload into groups.
 fn pod_groups<'a>(
     set: &PolicySet,
-    members: Vec<(&'a Workload, Vec<usize>)>,
+    members: &[(&'a Workload, Vec<usize>)],
     live: usize,
 ) -> Vec<Group<'a>> {
     let class = |pod: usize| match set.party(End::Pod(PodIx::new(place(pod)))) {
@@ -294,7 +302,7 @@ fn pod_groups<'a>(
         Party::Addresses(_) => ClassIx::new(0),
     };
     let mut split = vec![false; set.classes().len()];
-    for (_, pods) in &members {
+    for (_, pods) in members {
         if let Some((first, rest)) = pods.split_first()
             && rest.iter().any(|pod| class(*pod) != class(*first))
         {
@@ -308,7 +316,7 @@ fn pod_groups<'a>(
     for (workload, members) in members {
         let mut portions: Vec<(ClassIx, Vec<usize>)> = Vec::new();
         let mut known: HashMap<ClassIx, usize> = HashMap::new();
-        for pod in members {
+        for &pod in members {
             let class = class(pod);
             let class = alike.get(&class).copied().unwrap_or(class);
             let portion = *known.entry(class).or_insert_with(|| {

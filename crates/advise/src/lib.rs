@@ -9,6 +9,7 @@
 pub mod alias;
 mod blame;
 mod certificate;
+mod changes;
 mod check;
 mod connectivity;
 mod dns;
@@ -27,6 +28,7 @@ mod slack;
 mod witness;
 
 pub use certificate::{Certificate, Failure, Outcome, Slack};
+pub use changes::{ChangedEnd, ChangedPair, ChangedWho, Changes, Presence, changes};
 pub use check::{Checked, Passes, check};
 pub use connectivity::{Connectivity, Focus, FocusSide, Group, Link, Who};
 pub use dns::DnsServers;

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Show who can reach whom over what, under the policies of a cluster
     Reach(ReachArgs),
+    /// Show the connectivity that two dumps, or two policy sets, differ in
+    Diff(DiffArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -205,6 +207,38 @@ pub(crate) struct ReachArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = ReachFormat::Table)]
     pub(crate) output: ReachFormat,
+}
+
+/// How to print a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// For people.
+    Table,
+    /// For machines.
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// Before: a dump of a cluster, or with --cluster policies
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) before: PathBuf,
+    /// After: a dump of a cluster, or with --cluster policies
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) after: PathBuf,
+    // One path an option: two paths may come after.
+    /// Judge both policy sets over this cluster: a file or directory of YAML or JSON, or - for stdin; may be repeated.
+    /// Its policies that neither set names stay in force
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) cluster: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// End with exit code 1 when there is a difference
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = DiffFormat::Table)]
+    pub(crate) output: DiffFormat,
 }
 
 /// `KIND/NAME` as given on the command line.

@@ -1,5 +1,6 @@
 //! Reading what a command works on.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use ringfence_advise::{Scope, alias};
@@ -141,6 +142,28 @@ pub(crate) fn policies(
         policies.extend(objects.policies);
     }
     Ok(policies)
+}
+
+/// Two policy sets over one cluster. Policies of the cluster that neither names are in both.
+pub(crate) fn policy_sets(
+    inventory: &Inventory,
+    sets: [&Path; 2],
+) -> anyhow::Result<[Vec<NetworkPolicy>; 2]> {
+    let mut read = Vec::new();
+    for path in sets {
+        let Input { objects, diagnostics, .. } = read_paths(&[path.to_owned()]);
+        report(&diagnostics);
+        refuse_errors(&diagnostics)?;
+        read.push(objects.policies);
+    }
+    let named: HashSet<(Name, Name)> =
+        read.iter().flatten().map(|p| (p.namespace.clone(), p.name.clone())).collect();
+    let others = inventory
+        .policies()
+        .iter()
+        .filter(|policy| !named.contains(&(policy.namespace.clone(), policy.name.clone())));
+    let mut sets = read.into_iter().map(|set| others.clone().cloned().chain(set).collect());
+    Ok([sets.next().unwrap_or_default(), sets.next().unwrap_or_default()])
 }
 
 fn flows(files: &[PathBuf], aggregator: &mut Aggregator<'_, Inventory>) -> anyhow::Result<()> {

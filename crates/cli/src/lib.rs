@@ -44,6 +44,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => command::check::run(&args),
         Command::Explain(args) => command::explain::run(&args),
         Command::Reach(args) => command::reach::run(&args),
+        Command::Diff(args) => command::diff::run(&args),
         Command::Completions { shell } => command::completions::shell(shell),
         Command::Man { directory } => command::completions::man(&directory),
     };

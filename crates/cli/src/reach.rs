@@ -8,7 +8,7 @@ mod table;
 
 use ringfence_policy::ConnectionSet;
 
-pub(crate) use crowd::Crowd;
+pub(crate) use crowd::{Crowd, Kind, Member};
 pub(crate) use dot::dot;
 pub(crate) use exposure::exposure;
 pub(crate) use pairs::{csv, json};

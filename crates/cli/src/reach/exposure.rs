@@ -45,7 +45,7 @@ pub(crate) fn exposure(
     format: ReachFormat,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let crowd = Crowd::new(connectivity);
+    let crowd = Crowd::of(connectivity);
     let found: Vec<Exposure> = (0..connectivity.groups().len())
         .filter(|end| focus.contains(*end))
         .flat_map(|end| directions(focus.side()).iter().map(move |direction| (end, *direction)))
@@ -135,12 +135,8 @@ fn text(crowd: &Crowd<'_>, found: &[Exposure]) -> String {
             .collect();
         if !open.is_empty() {
             let told = crowd.tell(&open, None).join(", ");
-            // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "not isolated for {}, so open to everybody: {told}",
-                word(direction)
-            );
+            let word = word(direction);
+            let _ = writeln!(text, "not isolated for {word}, so open to everybody: {told}");
         }
     }
     text

@@ -16,7 +16,7 @@ type Peers = BTreeMap<usize, BTreeMap<ConnectionSet, Vec<usize>>>;
 /// What reaches each end that is isolated for ingress, and what each end that is isolated for egress reaches. The
 /// others are listed: between two of them everything passes.
 pub(crate) fn table(connectivity: &Connectivity<'_>, focus: &Focus) -> String {
-    let crowd = Crowd::new(connectivity);
+    let crowd = Crowd::of(connectivity);
     let groups = connectivity.groups();
     let (mut ingress, mut egress) = (Peers::new(), Peers::new());
     connectivity.walk(focus, |link| {

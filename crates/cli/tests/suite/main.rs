@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod boutique;
+mod diff;
 mod generated;
 mod harness;
 mod proof;
