@@ -48,3 +48,16 @@ bench: toolchain ## Run the benchmarks
 clean: ## Remove what was built and generated
 	cargo clean
 	rm -rf out
+
+# Seconds that each fuzz target runs.
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: toolchain ## Fuzz the readers and the evaluator, a minute each (needs a nightly compiler)
+	@scripts/fuzz "$(FUZZ_SECONDS)"
+
+.PHONY: properties
+properties: toolchain ## Run the property tests of the engine and the generator on a million random cases
+	@scripts/need-nextest
+	PROPTEST_CASES=20000 cargo nextest run --locked --release --package ringfence-policy --package ringfence --no-fail-fast \
+		--profile long -E 'test(agree) | test(generated)'
