@@ -103,7 +103,8 @@ impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
 /// A peer, as far as it decides which ends it stands for.
 #[derive(PartialEq, Eq, Hash)]
 enum PeerKey<'a> {
-    Own(Option<u32>, &'a Selector),
+    /// By name: a namespace may become known later.
+    Own(&'a Name, &'a Selector),
     Matching(&'a Selector, &'a Selector),
     Cluster(&'a ClusterPods),
     Block(u32),
@@ -179,9 +180,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn policy(&mut self, policy: PolicyIx, text: &'a NetworkPolicy) -> CompiledPolicy {
-        let namespace = self.cluster.namespace_ids.get(&text.namespace).copied();
+        let namespace = &text.namespace;
         CompiledPolicy {
-            subjects: self.ends_of(self.in_namespace(namespace, &text.pod_selector)),
+            subjects: self.ends_of(self.in_namespace(self.known(namespace), &text.pod_selector)),
             rules: Direction::BOTH.map(|direction| {
                 let rules = (0u32..).zip(text.rules(direction)?);
                 Some(
@@ -198,7 +199,7 @@ impl<'a> Compiler<'a> {
 
     fn rule(
         &mut self,
-        namespace: Option<u32>,
+        namespace: &'a Name,
         rule: &'a Rule,
         meaning: impl Fn(u32) -> Meaning,
     ) -> CompiledRule {
@@ -238,7 +239,7 @@ impl<'a> Compiler<'a> {
         set
     }
 
-    fn peer(&mut self, namespace: Option<u32>, peer: &'a PeerMatch, meaning: Meaning) -> u32 {
+    fn peer(&mut self, namespace: &'a Name, peer: &'a PeerMatch, meaning: Meaning) -> u32 {
         match peer {
             PeerMatch::Pods { namespaces: NamespaceScope::Own, pods } => {
                 self.peer_set(PeerKey::Own(namespace, pods), meaning)
@@ -259,7 +260,9 @@ impl<'a> Compiler<'a> {
             return *set;
         }
         let ends = match &key {
-            PeerKey::Own(namespace, pods) => self.ends_of(self.in_namespace(*namespace, pods)),
+            PeerKey::Own(namespace, pods) => {
+                self.ends_of(self.in_namespace(self.known(namespace), pods))
+            }
             PeerKey::Matching(selector, pods) => {
                 let classes = self.in_matching(selector, pods);
                 self.ends_of(classes)
@@ -270,6 +273,11 @@ impl<'a> Compiler<'a> {
         let set = self.add(EndSet::new(ends, self.ends), meaning);
         self.peers.insert(key, set);
         set
+    }
+
+    /// The number of a namespace, when it is known.
+    fn known(&self, namespace: &Name) -> Option<u32> {
+        self.cluster.namespace_ids.get(namespace).copied()
     }
 
     /// Classes as ends: behind all atoms.

@@ -11,6 +11,7 @@ use ringfence_policy::{
 };
 
 use crate::agree::{connections, labels, pods, world};
+use crate::cluster;
 use crate::cluster::{PolicyExt, ip, name, namespace, namespaces, node, number, pod, policy, rule};
 use crate::oracle::Oracle;
 
@@ -143,6 +144,29 @@ fn a_class_left_empty_is_judged_again_when_a_pod_comes_back() {
     let (back, _) = set.add_pod(&pods[1]);
     assert_ne!(back, gone, "places are not used again");
     assert!(set.allows(&connection(back)));
+}
+
+#[test]
+fn policies_of_namespaces_that_become_known_keep_apart() {
+    let inside = || rule(&[cluster::pods("")], &[]);
+    let policies = ["gone/p", "y/p"].map(|p| policy(p, "").ingress(vec![inside()]));
+    let (mut set, _) = PolicySet::compile(
+        &[namespace("x", "")],
+        &[node("n1", &[])],
+        &[pod("x/a", "", &[], "n1")],
+        &policies,
+        &Profile::default(),
+    );
+    let (one, _) = set.add_pod(&pod("y/b", "", &[], "n1"));
+    let (two, _) = set.add_pod(&pod("y/c", "", &[], "n1"));
+    let from = |source| Connection {
+        source: End::Pod(source),
+        destination: End::Pod(two),
+        protocol: Protocol::Tcp,
+        port: number(80),
+    };
+    assert!(set.allows(&from(one)));
+    assert!(!set.allows(&from(PodIx::new(0))));
 }
 
 proptest! {
