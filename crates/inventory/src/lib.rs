@@ -67,8 +67,16 @@ impl Inventory {
         let mut diagnostics = Vec::new();
         let mut objects = ordered::ordered(objects, &mut diagnostics);
         ordered::add_mentioned_namespaces(&mut objects, &mut diagnostics);
-        let Objects { namespaces, nodes, pods, controllers, services, endpoints, policies } =
-            objects;
+        let Objects {
+            namespaces,
+            nodes,
+            pods,
+            controllers,
+            services,
+            endpoints,
+            policies,
+            cluster_policies: _,
+        } = objects;
 
         let owners = Owners::new(&controllers);
         let manifests = workload::are_manifests(&pods);

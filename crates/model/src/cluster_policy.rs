@@ -13,16 +13,19 @@ use crate::label::Selector;
 use crate::net::{Cidr, PortRange, Protocol};
 use crate::policy::Direction;
 
-/// A `ClusterNetworkPolicy`.
+/// A `ClusterNetworkPolicy`, or an older kind that reads as it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterPolicy {
+    /// The kind that it was read from. Objects of two kinds may share a name.
+    pub kind: ClusterPolicyKind,
     /// Its name.
     pub name: Name,
     /// Where it was read.
     pub origin: Origin,
     /// Before or behind `NetworkPolicies`.
     pub tier: Tier,
-    /// 0 to 1000; lower ones come first. Which of equal ones comes first is undefined.
+    /// 0 to 1000; lower ones come first. Which of equal ones comes first is undefined. The
+    /// `BaselineAdminNetworkPolicy`, which has none, counts as 0.
     pub priority: u16,
     /// The pods it applies to, never host-network pods.
     pub subject: ClusterPods,
@@ -46,6 +49,27 @@ impl ClusterPolicy {
 impl fmt::Display for ClusterPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name.fmt(f)
+    }
+}
+
+/// The kinds of the API group `policy.networking.k8s.io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClusterPolicyKind {
+    /// Of either tier.
+    ClusterNetworkPolicy,
+    /// v1alpha1, of the Admin tier.
+    AdminNetworkPolicy,
+    /// v1alpha1, of the Baseline tier. A cluster has one at most, named `default`.
+    BaselineAdminNetworkPolicy,
+}
+
+impl fmt::Display for ClusterPolicyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
+            Self::AdminNetworkPolicy => "AdminNetworkPolicy",
+            Self::BaselineAdminNetworkPolicy => "BaselineAdminNetworkPolicy",
+        })
     }
 }
 

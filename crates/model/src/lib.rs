@@ -18,7 +18,8 @@ pub mod review;
 pub mod time;
 
 pub use cluster_policy::{
-    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule, Tier,
+    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPolicyKind, ClusterPort, ClusterPorts,
+    ClusterRule, Tier,
 };
 pub use diagnostic::{Diagnostic, Origin, Severity};
 pub use edge::{Edge, EdgeKey, Evidence, Nature, ServicePortRef};

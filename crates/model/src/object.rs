@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::cluster_policy::ClusterPolicy;
 use crate::diagnostic::Origin;
 use crate::identity::{Name, PodRef, ServiceRef, WorkloadKind};
 use crate::label::{Labels, Selector};
@@ -27,6 +28,8 @@ pub struct Objects {
     pub endpoints: Vec<Endpoints>,
     /// `NetworkPolicies`.
     pub policies: Vec<NetworkPolicy>,
+    /// Cluster-wide policies.
+    pub cluster_policies: Vec<ClusterPolicy>,
 }
 
 /// A Namespace.

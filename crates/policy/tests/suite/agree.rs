@@ -10,9 +10,10 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use ringfence_model::object::{ContainerPort, Namespace, Node, Pod};
 use ringfence_model::{
-    Action, Cidr, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule,
-    Direction, IpBlock, Labels, NamespaceScope, NetworkPolicy, Operator, Origin, PeerMatch, Peers,
-    PortMatch, PortRange, PortTarget, Ports, Protocol, Requirement, Rule, Selector, Tier,
+    Action, Cidr, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPolicyKind, ClusterPort,
+    ClusterPorts, ClusterRule, Direction, IpBlock, Labels, NamespaceScope, NetworkPolicy, Operator,
+    Origin, PeerMatch, Peers, PortMatch, PortRange, PortTarget, Ports, Protocol, Requirement, Rule,
+    Selector, Tier,
 };
 use ringfence_policy::{
     Assumption, Compared, Connection, ConnectionSet, Difference, EgressView, End, EndPort, Hairpin,
@@ -297,6 +298,7 @@ fn cluster_policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
     )
         .prop_map(|(tier, priority, called, (namespaces, pods), ingress, egress)| {
             ClusterPolicy {
+                kind: ClusterPolicyKind::ClusterNetworkPolicy,
                 name: name(called),
                 origin: Origin::default(),
                 tier,
