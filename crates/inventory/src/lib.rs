@@ -28,7 +28,9 @@ use std::net::IpAddr;
 
 use ringfence_model::object::{Endpoints, Namespace, Node, Objects, Pod, Service};
 use ringfence_model::review::ClusterCidrs;
-use ringfence_model::{Diagnostic, Name, NetworkPolicy, PodRef, ServiceRef, WorkloadRef};
+use ringfence_model::{
+    ClusterPolicy, Diagnostic, Name, NetworkPolicy, PodRef, ServiceRef, WorkloadRef,
+};
 
 use crate::address_space::Evidence;
 use crate::node::NodeBook;
@@ -50,6 +52,7 @@ pub struct Inventory {
     services: Vec<Service>,
     endpoints: Vec<Endpoints>,
     policies: Vec<NetworkPolicy>,
+    cluster_policies: Vec<ClusterPolicy>,
     workloads: Vec<Workload>,
     workload_index: HashMap<WorkloadRef, usize>,
     workload_of: Vec<usize>,
@@ -75,7 +78,7 @@ impl Inventory {
             services,
             endpoints,
             policies,
-            cluster_policies: _,
+            cluster_policies,
         } = objects;
 
         let owners = Owners::new(&controllers);
@@ -126,6 +129,7 @@ impl Inventory {
             services,
             endpoints,
             policies,
+            cluster_policies,
             workloads,
             workload_index,
             workload_of,
@@ -174,6 +178,11 @@ impl Inventory {
     /// The policies, sorted by namespace and name.
     pub fn policies(&self) -> &[NetworkPolicy] {
         &self.policies
+    }
+
+    /// The cluster-wide policies, sorted by tier, priority, name and kind.
+    pub fn cluster_policies(&self) -> &[ClusterPolicy] {
+        &self.cluster_policies
     }
 
     /// The workloads, sorted by reference.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use ringfence_model::object::{Namespace, Objects};
-use ringfence_model::{Diagnostic, Labels, Name, Origin};
+use ringfence_model::{ClusterPolicy, ClusterPolicyKind, Diagnostic, Labels, Name, Origin, Tier};
 
 use crate::owners;
 
@@ -27,6 +27,12 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
         |o| (PolicyName(o.namespace.clone(), o.name.clone()), "NetworkPolicy"),
         |o| &o.origin,
     );
+    repeated.drop(
+        &mut objects.cluster_policies,
+        |o| (ClusterPolicyName(o.kind, o.name.clone()), ""),
+        |o| &o.origin,
+    );
+    objects.cluster_policies.sort_by(|a, b| precedence(a).cmp(&precedence(b)));
     objects.endpoints.sort_by(|a, b| (&a.service, &a.addresses).cmp(&(&b.service, &b.addresses)));
     if let Some((subject, origin)) = repeated.first {
         diagnostics.push(
@@ -45,12 +51,26 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
     objects
 }
 
+/// The order in which cluster-wide policies count; names and kinds stand in where the API leaves it open.
+fn precedence(policy: &ClusterPolicy) -> (Tier, u16, &Name, ClusterPolicyKind) {
+    (policy.tier, policy.priority, &policy.name, policy.kind)
+}
+
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct PolicyName(Name, Name);
 
 impl fmt::Display for PolicyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.0, self.1)
+    }
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ClusterPolicyName(ClusterPolicyKind, Name);
+
+impl fmt::Display for ClusterPolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
     }
 }
 

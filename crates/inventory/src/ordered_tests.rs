@@ -1,4 +1,5 @@
 use ringfence_model::object::{Pod, Service};
+use ringfence_model::{ClusterPods, Selector};
 
 use super::*;
 use crate::fixture::*;
@@ -70,4 +71,58 @@ fn namespaces_that_are_only_mentioned() {
 fn long_lists_are_cut() {
     assert_eq!(listed([1, 2].iter()), "1, 2");
     assert_eq!(listed((1..=10).collect::<Vec<_>>().iter()), "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
+}
+
+#[test]
+fn cluster_wide_policies_stand_in_the_order_in_which_they_count() {
+    let policy = |kind, called, tier, priority, line| ClusterPolicy {
+        kind,
+        name: name(called),
+        origin: origin(line),
+        tier,
+        priority,
+        subject: ClusterPods { namespaces: Selector::everything(), pods: Selector::everything() },
+        ingress: Vec::new(),
+        egress: Vec::new(),
+    };
+    let (cluster, admin, baseline) = (
+        ClusterPolicyKind::ClusterNetworkPolicy,
+        ClusterPolicyKind::AdminNetworkPolicy,
+        ClusterPolicyKind::BaselineAdminNetworkPolicy,
+    );
+    let objects = Objects {
+        cluster_policies: vec![
+            policy(baseline, "default", Tier::Baseline, 0, 1),
+            policy(cluster, "default", Tier::Baseline, 7, 2),
+            policy(cluster, "b", Tier::Admin, 900, 3),
+            policy(admin, "a", Tier::Admin, 5, 4),
+            policy(cluster, "a", Tier::Admin, 5, 5),
+            policy(cluster, "b", Tier::Admin, 1, 6),
+        ],
+        ..Objects::default()
+    };
+    let inventory = inventory(objects.clone());
+    let found: Vec<String> = inventory
+        .cluster_policies()
+        .iter()
+        .map(|p| format!("{} {p} {} {} at {}", p.kind, p.tier, p.priority, p.origin.line))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "ClusterNetworkPolicy b Admin 1 at 6",
+            "ClusterNetworkPolicy a Admin 5 at 5",
+            "AdminNetworkPolicy a Admin 5 at 4",
+            "BaselineAdminNetworkPolicy default Baseline 0 at 1",
+            "ClusterNetworkPolicy default Baseline 7 at 2",
+        ]
+    );
+    // Of two readings of one object the last counts; another kind of the same name is another object.
+    assert_eq!(
+        findings(objects, "object-repeated"),
+        [
+            "dump.yaml:3: warning[object-repeated]: ClusterNetworkPolicy b: 1 objects were read more than once; the last \
+          reading of each counts\n  hint: give each object once, from one dump"
+        ]
+    );
 }
