@@ -1,5 +1,6 @@
 //! Kubernetes objects from the tree: the fields that matter, with the defaults of the API server.
 
+mod cluster_policy;
 mod endpoints;
 mod meta;
 mod node;
@@ -13,7 +14,9 @@ pub(crate) use node::{cidr, ip};
 pub(crate) use selector::check_key;
 
 use ringfence_model::object::{Controller, Endpoints, Namespace, Node, Pod, Service};
-use ringfence_model::{Diagnostic, Name, NetworkPolicy, Origin, WorkloadKind};
+use ringfence_model::{
+    ClusterPolicy, ClusterPolicyKind, Diagnostic, Name, NetworkPolicy, Origin, WorkloadKind,
+};
 
 use crate::fault::Fault;
 use crate::node::Node as Tree;
@@ -35,6 +38,7 @@ pub(crate) enum Kind {
     EndpointSlice,
     Endpoints,
     NetworkPolicy,
+    ClusterPolicy(ClusterPolicyKind),
 }
 
 impl Kind {
@@ -56,6 +60,12 @@ impl Kind {
             ("discovery.k8s.io", "EndpointSlice") => Self::EndpointSlice,
             ("", "Endpoints") => Self::Endpoints,
             ("networking.k8s.io" | "extensions", "NetworkPolicy") => Self::NetworkPolicy,
+            ("policy.networking.k8s.io", kind) => Self::ClusterPolicy(match kind {
+                "ClusterNetworkPolicy" => ClusterPolicyKind::ClusterNetworkPolicy,
+                "AdminNetworkPolicy" => ClusterPolicyKind::AdminNetworkPolicy,
+                "BaselineAdminNetworkPolicy" => ClusterPolicyKind::BaselineAdminNetworkPolicy,
+                _ => return None,
+            }),
             _ => return None,
         })
     }
@@ -72,6 +82,7 @@ pub(crate) enum Object {
     /// One for each subset of an Endpoints object; empty when the object belongs to no Service.
     Endpoints(Vec<Endpoints>),
     Policy(NetworkPolicy),
+    ClusterPolicy(ClusterPolicy),
 }
 
 /// What every conversion needs.
@@ -102,7 +113,7 @@ pub(crate) fn read(kind: Kind, tree: &Tree<'_>, cx: &mut Context<'_>) -> Result<
     let meta = meta::read(tree, cx).map_err(one)?;
     let name = meta.name.clone();
     let namespace = match kind {
-        Kind::Namespace | Kind::Node => None,
+        Kind::Namespace | Kind::Node | Kind::ClusterPolicy(_) => None,
         _ => Some(meta.namespace.clone()),
     };
     let controller = |kind| workload::Kind::Selecting(kind);
@@ -120,6 +131,9 @@ pub(crate) fn read(kind: Kind, tree: &Tree<'_>, cx: &mut Context<'_>) -> Result<
         Kind::EndpointSlice => Object::Endpoints(endpoints::slice(tree, meta, cx).map_err(one)?),
         Kind::Endpoints => Object::Endpoints(endpoints::read(tree, &meta, cx).map_err(one)?),
         Kind::NetworkPolicy => Object::Policy(policy::read(tree, meta, cx)?),
+        Kind::ClusterPolicy(kind) => {
+            Object::ClusterPolicy(cluster_policy::read(kind, tree, meta, cx)?)
+        }
     };
     Ok(Read { namespace, name, object })
 }

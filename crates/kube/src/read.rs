@@ -99,6 +99,7 @@ impl Reader {
                 Object::Service(service) => objects.services.push(service),
                 Object::Endpoints(endpoints) => objects.endpoints.extend(endpoints),
                 Object::Policy(policy) => objects.policies.push(policy),
+                Object::ClusterPolicy(policy) => objects.cluster_policies.push(policy),
             }
         }
         Input { objects, ignored, diagnostics }
@@ -360,6 +361,11 @@ fn placeless(mut object: Object) -> Object {
             policy.origin = Origin::default();
             let rules = [&mut policy.ingress, &mut policy.egress].into_iter().flatten().flatten();
             rules.for_each(|rule: &mut Rule| rule.origin = Origin::default());
+        }
+        Object::ClusterPolicy(policy) => {
+            policy.origin = Origin::default();
+            let rules = policy.ingress.iter_mut().chain(&mut policy.egress);
+            rules.for_each(|rule| rule.origin = Origin::default());
         }
     }
     object

@@ -72,15 +72,11 @@ struct IpBlockWire<'n> {
     except: Vec<Lined<&'n str>>,
 }
 
-/// The fields of a `NetworkPolicy` at its top; `status` was part of the API for a while.
+/// The fields of a policy at its top; `status` was part of the API of `NetworkPolicy` for a while.
 const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
-pub(super) fn read(
-    tree: &Tree<'_>,
-    meta: Meta,
-    cx: &mut Context<'_>,
-) -> Result<NetworkPolicy, Vec<Fault>> {
-    let mut faults = Vec::new();
+/// The `spec` of a policy of any kind; what else stands at its top is a fault.
+pub(super) fn spec<'t, 'n>(tree: &'t Tree<'n>, faults: &mut Vec<Fault>) -> Option<&'t Tree<'n>> {
     if let Value::Map(entries) = &tree.value {
         let unknown = entries.iter().filter(|(key, _)| !FIELDS.contains(&&*key.text));
         faults.extend(unknown.map(|(key, _)| {
@@ -88,10 +84,20 @@ pub(super) fn read(
                 .hint("rules stand under spec")
         }));
     }
-    let Some(spec) = tree.get("spec") else {
+    let spec = tree.get("spec");
+    if spec.is_none() {
         faults.push(Fault::new(tree.line, "spec is missing"));
-        return Err(faults);
-    };
+    }
+    spec
+}
+
+pub(super) fn read(
+    tree: &Tree<'_>,
+    meta: Meta,
+    cx: &mut Context<'_>,
+) -> Result<NetworkPolicy, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let Some(spec) = spec(tree, &mut faults) else { return Err(faults) };
     let Spec { pod_selector, ingress, egress, policy_types } = match from_node::<Spec<'_>>(spec) {
         Ok(spec) => spec,
         Err(fault) => {
