@@ -64,8 +64,8 @@ impl World<'_> {
             return format!("a cluster-wide policy {list}[{}]", item.rule);
         };
         format!(
-            "ClusterNetworkPolicy {policy} ({}, priority {}) {list}[{}] {} ({})",
-            policy.tier, policy.priority, item.rule, rule.action, rule.origin
+            "{} {policy} ({}, priority {}) {list}[{}] {} ({})",
+            policy.kind, policy.tier, policy.priority, item.rule, rule.action, rule.origin
         )
     }
 

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::object::Pod;
-use ringfence_model::{Direction, IpBlock, NetworkPolicy, PeerMatch, Peers};
+use ringfence_model::{ClusterPolicy, Direction, IpBlock, NetworkPolicy, PeerMatch, Peers};
 use ringfence_policy::{
     Atom, AtomIx, ClassIx, ConnectionSet, End, Party, PodIx, PolicySet, Profile, Row,
 };
 
-use crate::witness::template_pod;
+use crate::witness::{compile, template_pod};
 
 /// A policy set over the pods of a cluster, and who these pods are.
 ///
@@ -131,7 +131,12 @@ impl Focus {
 
 impl<'a> Connectivity<'a> {
     /// Compiles the policies over the cluster.
-    pub fn new(inventory: &'a Inventory, policies: &[NetworkPolicy], profile: &Profile) -> Self {
+    pub fn new(
+        inventory: &'a Inventory,
+        policies: &[NetworkPolicy],
+        cluster_policies: &[ClusterPolicy],
+        profile: &Profile,
+    ) -> Self {
         let live = inventory.pods();
         let empty: Vec<&Workload> = inventory
             .workloads()
@@ -146,9 +151,7 @@ impl<'a> Connectivity<'a> {
             with_templates = live.iter().cloned().chain(templates).collect();
             &with_templates
         };
-        // What is odd about the input is told by whoever reads it.
-        let (set, _) =
-            PolicySet::compile(inventory.namespaces(), inventory.nodes(), pods, policies, profile);
+        let set = compile(inventory, pods, policies, cluster_policies, *profile);
         let mut templates = empty.iter().enumerate().map(|(n, w)| (&w.reference, live.len() + n));
         let mut next_template = templates.next();
         let members = inventory.workloads().iter().map(|workload| {

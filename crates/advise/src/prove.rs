@@ -7,7 +7,7 @@ use ringfence_model::{
     Timestamp,
 };
 use ringfence_policy::{
-    Connection, ConnectionSet, Decision, Judgement, PolicyIx, Profile, RuleRef,
+    Connection, ConnectionSet, Decision, Judgement, PolicyIx, PolicySet, Profile, RuleRef,
 };
 
 use crate::certificate::{
@@ -39,10 +39,13 @@ pub fn prove(
     let first_written = effective.len();
     effective.extend_from_slice(written);
 
+    let cluster_wide = case.inventory.cluster_policies();
+    let after = World::new(case.inventory, case.review, &effective, cluster_wide, profile);
     let mut proof = Proof {
         case,
-        before: World::new(case.inventory, case.review, existing, profile),
-        after: World::new(case.inventory, case.review, &effective, profile),
+        alone: (!cluster_wide.is_empty()).then(|| after.set().with_cluster_policies(&[]).0),
+        before: World::new(case.inventory, case.review, existing, cluster_wide, profile),
+        after,
         first_written,
         checks: Checks::default(),
         failures: Vec::new(),
@@ -148,6 +151,8 @@ struct Proof<'a> {
     case: Case<'a>,
     before: World<'a>,
     after: World<'a>,
+    /// `after` without cluster-wide policies, when there are any.
+    alone: Option<PolicySet>,
     first_written: usize,
     checks: Checks,
     failures: Vec<Failure>,
@@ -199,8 +204,9 @@ impl Proof<'_> {
         for connection in self.after.connections(&edge.key, protocol, port) {
             let decision = self.decide(&connection);
             // A rule is needed even where the other end spoils the connection.
-            self.note_needed(&decision.egress);
-            self.note_needed(&decision.ingress);
+            for direction in Direction::BOTH {
+                self.note_needed(direction, &connection, &decision);
+            }
             if !decision.allowed() {
                 let message = "an observed connection that is kept would be cut".to_owned();
                 let faults = self.after.denying(&decision);
@@ -240,7 +246,7 @@ impl Proof<'_> {
             for connection in needed_connections(&self.after, need) {
                 let decision = self.decide(&connection);
                 let own = decision.judgement(need.direction);
-                self.note_needed(own);
+                self.note_needed(need.direction, &connection, &decision);
                 if own.allowed() && (!both_ends || decision.allowed()) {
                     continue;
                 }
@@ -261,7 +267,12 @@ impl Proof<'_> {
     }
 
     /// A connection that only one peer, or only one port, of a policy allows shows that it is needed there.
-    fn note_needed(&mut self, judgement: &Judgement) {
+    ///
+    /// The administrators' policies do not count here: they may change theirs without asking, and what a rule of
+    /// theirs accepts today must still pass then.
+    fn note_needed(&mut self, direction: Direction, connection: &Connection, decision: &Decision) {
+        let alone = self.alone.as_ref().map(|set| set.judge(direction, connection));
+        let judgement = alone.as_ref().unwrap_or_else(|| decision.judgement(direction));
         let Judgement::Allowed(items) = judgement else { return };
         let mut by_policy: BTreeMap<PolicyIx, Vec<&RuleRef>> = BTreeMap::new();
         for item in items.iter().filter(|item| item.policy.place() >= self.first_written) {

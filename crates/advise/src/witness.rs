@@ -9,8 +9,8 @@ use ringfence_model::identity::PodRef;
 use ringfence_model::object::{Phase, Pod, PodSpec};
 use ringfence_model::review::Review;
 use ringfence_model::{
-    Cidr, Direction, EdgeKey, IpBlock, Labels, Name, Nature, NetworkPolicy, Origin, Peer, Port,
-    Protocol, WorkloadRef,
+    Cidr, ClusterPolicy, Direction, EdgeKey, IpBlock, Labels, Name, Nature, NetworkPolicy, Origin,
+    Peer, Port, Protocol, WorkloadRef,
 };
 use ringfence_policy::{Connection, End, PodClass, PodIx, PolicySet, Profile};
 
@@ -42,6 +42,7 @@ impl<'a> World<'a> {
         inventory: &'a Inventory,
         review: &'a Review,
         policies: &[NetworkPolicy],
+        cluster_policies: &[ClusterPolicy],
         profile: &Profile,
     ) -> Self {
         let mut pods: Vec<Pod> = inventory.pods().to_vec();
@@ -68,8 +69,7 @@ impl<'a> World<'a> {
             .collect();
         workloads.resize(pods.len() + plain.len(), None);
         pods.extend(plain);
-        let (set, _) =
-            PolicySet::compile(inventory.namespaces(), inventory.nodes(), &pods, policies, profile);
+        let set = compile(inventory, &pods, policies, cluster_policies, *profile);
         let mut by_workload: BTreeMap<&WorkloadRef, Vec<PodIx>> = BTreeMap::new();
         let mut by_namespace: BTreeMap<&Name, Vec<PodIx>> = BTreeMap::new();
         for class in set.classes().iter().filter(|class| !class.is_node()) {
@@ -210,6 +210,20 @@ impl<'a> World<'a> {
 
 fn pod_ends(pods: &[PodIx]) -> Vec<End> {
     pods.iter().map(|pod| End::Pod(*pod)).collect()
+}
+
+/// Compiles policies over pods of a cluster. What is odd about the input is told by whoever reads it.
+pub(crate) fn compile(
+    inventory: &Inventory,
+    pods: &[Pod],
+    policies: &[NetworkPolicy],
+    cluster_policies: &[ClusterPolicy],
+    profile: Profile,
+) -> PolicySet {
+    let (namespaces, nodes) = (inventory.namespaces(), inventory.nodes());
+    let (set, _) = PolicySet::compile(namespaces, nodes, pods, policies, &profile);
+    // Few clusters have them, and compiling them takes as long as all the rest.
+    if cluster_policies.is_empty() { set } else { set.with_cluster_policies(cluster_policies).0 }
 }
 
 /// The next pod of a workload, before it has an address or a node.

@@ -8,7 +8,9 @@ use ringfence_flows::{Aggregator, Ledger, Options, ReadError, ReadOptions, Skip}
 use ringfence_inventory::Inventory;
 use ringfence_kube::read::{Input, Reader};
 use ringfence_model::review::{ClusterCidrs, Review};
-use ringfence_model::{Diagnostic, Edge, Name, NetworkPolicy, Span, Timestamp};
+use ringfence_model::{
+    ClusterPolicy, ClusterPolicyKind, Diagnostic, Edge, Name, NetworkPolicy, Span, Timestamp,
+};
 
 use crate::args::{TrafficArgs, WorkloadPattern};
 use crate::output::{refuse_errors, report, say, some_of};
@@ -122,48 +124,68 @@ fn read_paths(paths: &[PathBuf]) -> Input {
     reader.finish()
 }
 
-/// Candidate policies, put in place of those of the cluster with the same name.
-pub(crate) fn policies(
-    inventory: &Inventory,
-    candidates: &[PathBuf],
-) -> anyhow::Result<Vec<NetworkPolicy>> {
-    let mut policies = inventory.policies().to_vec();
+/// The policies that a command judges.
+pub(crate) struct Policies {
+    pub(crate) network: Vec<NetworkPolicy>,
+    pub(crate) cluster_wide: Vec<ClusterPolicy>,
+}
+
+/// Candidate policies, put in place of those of the cluster with the same kind and name.
+pub(crate) fn policies(inventory: &Inventory, candidates: &[PathBuf]) -> anyhow::Result<Policies> {
+    let mut network = inventory.policies().to_vec();
+    let mut cluster_wide = inventory.cluster_policies().to_vec();
     if !candidates.is_empty() {
         let Input { objects, diagnostics, .. } = read_paths(candidates);
         report(&diagnostics);
         refuse_errors(&diagnostics)?;
         anyhow::ensure!(
-            !objects.policies.is_empty(),
-            "there is no NetworkPolicy in the candidate policies"
+            !objects.policies.is_empty() || !objects.cluster_policies.is_empty(),
+            "there is no NetworkPolicy and no cluster-wide policy in the candidate policies"
         );
-        policies.retain(|p| {
+        network.retain(|p| {
             !objects.policies.iter().any(|c| c.namespace == p.namespace && c.name == p.name)
         });
-        policies.extend(objects.policies);
+        network.extend(objects.policies);
+        cluster_wide.retain(|p| {
+            !objects.cluster_policies.iter().any(|c| c.kind == p.kind && c.name == p.name)
+        });
+        cluster_wide.extend(objects.cluster_policies);
     }
-    Ok(policies)
+    Ok(Policies { network, cluster_wide })
 }
 
 /// Two policy sets over one cluster. Policies of the cluster that neither names are in both.
 pub(crate) fn policy_sets(
     inventory: &Inventory,
     sets: [&Path; 2],
-) -> anyhow::Result<[Vec<NetworkPolicy>; 2]> {
-    let mut read = Vec::new();
-    for path in sets {
+) -> anyhow::Result<[Policies; 2]> {
+    let read = |path: &Path| -> anyhow::Result<Policies> {
         let Input { objects, diagnostics, .. } = read_paths(&[path.to_owned()]);
         report(&diagnostics);
         refuse_errors(&diagnostics)?;
-        read.push(objects.policies);
+        Ok(Policies { network: objects.policies, cluster_wide: objects.cluster_policies })
+    };
+    let [mut before, mut after] = [read(sets[0])?, read(sets[1])?];
+    let named: HashSet<(Name, Name)> = [&before, &after]
+        .into_iter()
+        .flat_map(|set| &set.network)
+        .map(|p| (p.namespace.clone(), p.name.clone()))
+        .collect();
+    let others = inventory.policies().iter();
+    let others = others.filter(|p| !named.contains(&(p.namespace.clone(), p.name.clone())));
+    let cluster_wide: HashSet<(ClusterPolicyKind, Name)> = [&before, &after]
+        .into_iter()
+        .flat_map(|set| &set.cluster_wide)
+        .map(|p| (p.kind, p.name.clone()))
+        .collect();
+    let cluster_wide_others = inventory.cluster_policies().iter();
+    let cluster_wide_others =
+        cluster_wide_others.filter(|p| !cluster_wide.contains(&(p.kind, p.name.clone())));
+    for set in [&mut before, &mut after] {
+        set.network.extend(others.clone().cloned());
+        set.cluster_wide.extend(cluster_wide_others.clone().cloned());
     }
-    let named: HashSet<(Name, Name)> =
-        read.iter().flatten().map(|p| (p.namespace.clone(), p.name.clone())).collect();
-    let others = inventory
-        .policies()
-        .iter()
-        .filter(|policy| !named.contains(&(policy.namespace.clone(), policy.name.clone())));
-    let mut sets = read.into_iter().map(|set| others.clone().cloned().chain(set).collect());
-    Ok([sets.next().unwrap_or_default(), sets.next().unwrap_or_default()])
+    Ok([before, after])
 }
 
 fn flows(files: &[PathBuf], aggregator: &mut Aggregator<'_, Inventory>) -> anyhow::Result<()> {

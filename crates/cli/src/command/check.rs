@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::CheckArgs;
-use crate::input::{policies, refuse_second_stdin, scope, traffic};
+use crate::input::{Policies, policies, refuse_second_stdin, scope, traffic};
 use crate::output::{print, report, table};
 
 /// What the policies make of every edge in scope.
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     )?;
     let traffic = traffic(&args.traffic)?;
     let scope = scope(&traffic.inventory, &args.traffic, args.workload.as_ref())?;
-    let policies = policies(&traffic.inventory, &args.policies)?;
+    let Policies { network, cluster_wide } = policies(&traffic.inventory, &args.policies)?;
     let case = Case {
         inventory: &traffic.inventory,
         edges: &traffic.edges,
@@ -63,8 +63,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
             left_out.insert(&row.edge.key, why.to_string());
         }
     }
-    let world =
-        World::new(&traffic.inventory, &traffic.review, &policies, &args.traffic.profile.profile.1);
+    let profile = &args.traffic.profile.profile.1;
+    let world = World::new(&traffic.inventory, &traffic.review, &network, &cluster_wide, profile);
     let in_scope: std::collections::HashSet<&EdgeKey> =
         plan.rows.iter().map(|row| &row.edge.key).collect();
     let edges: Vec<Line> = check(&world, &traffic.edges)

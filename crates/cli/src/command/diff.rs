@@ -8,7 +8,8 @@ use anyhow::Context;
 use ringfence_advise::{
     ChangedEnd, ChangedPair, ChangedWho, Changes, Connectivity, Presence, changes,
 };
-use ringfence_policy::ConnectionSet;
+use ringfence_inventory::Inventory;
+use ringfence_policy::{ConnectionSet, Profile};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -23,17 +24,21 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     let changed = if args.cluster.is_empty() {
         let before = cluster(std::slice::from_ref(&args.before))?;
         let after = cluster(std::slice::from_ref(&args.after))?;
-        let before = Connectivity::new(&before, before.policies(), profile);
-        let after = Connectivity::new(&after, after.policies(), profile);
+        let before = of_dump(&before, *profile);
+        let after = of_dump(&after, *profile);
         print(name, &changes(&before, &after), args.output)?
     } else {
         let inventory = cluster(&args.cluster)?;
         let [before, after] = policy_sets(&inventory, [&args.before, &args.after])?;
-        let before = Connectivity::new(&inventory, &before, profile);
-        let after = Connectivity::new(&inventory, &after, profile);
+        let before = Connectivity::new(&inventory, &before.network, &before.cluster_wide, profile);
+        let after = Connectivity::new(&inventory, &after.network, &after.cluster_wide, profile);
         print(name, &changes(&before, &after), args.output)?
     };
     Ok(if changed && args.exit_code { Outcome::Finding } else { Outcome::Fine })
+}
+
+fn of_dump(inventory: &Inventory, profile: Profile) -> Connectivity<'_> {
+    Connectivity::new(inventory, inventory.policies(), inventory.cluster_policies(), &profile)
 }
 
 /// Prints the changes, and tells whether there are any.

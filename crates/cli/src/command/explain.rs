@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::args::ExplainArgs;
 use crate::entity::ends;
-use crate::input::{cluster, policies, refuse_second_stdin};
+use crate::input::{Policies, cluster, policies, refuse_second_stdin};
 use crate::output::print;
 
 /// The verdicts, one for each kind of pods at either end.
@@ -47,9 +47,9 @@ struct Side {
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     refuse_second_stdin(args.cluster.iter().chain(&args.policies))?;
     let inventory = cluster(&args.cluster)?;
-    let policies = policies(&inventory, &args.policies)?;
+    let Policies { network, cluster_wide } = policies(&inventory, &args.policies)?;
     let review = ringfence_model::review::Review::default();
-    let world = World::new(&inventory, &review, &policies, &args.profile.profile.1);
+    let world = World::new(&inventory, &review, &network, &cluster_wide, &args.profile.profile.1);
     let (protocol, port) = port(&args.port)?;
     let sources = ends(&world, &inventory, &args.source)?;
     let destinations = ends(&world, &inventory, &args.destination)?;

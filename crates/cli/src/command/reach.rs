@@ -8,17 +8,17 @@ use ringfence_inventory::Inventory;
 
 use crate::Outcome;
 use crate::args::{ReachArgs, ReachFormat};
-use crate::input::{cluster, in_scope, policies, refuse_second_stdin, refuse_unknown};
+use crate::input::{Policies, cluster, in_scope, policies, refuse_second_stdin, refuse_unknown};
 use crate::reach::{csv, dot, exposure, json, table};
 
 /// Shows who can reach whom.
 pub(crate) fn run(args: &ReachArgs) -> anyhow::Result<Outcome> {
     refuse_second_stdin(args.cluster.cluster.iter().chain(&args.cluster.policies))?;
     let inventory = cluster(&args.cluster.cluster)?;
-    let policies = policies(&inventory, &args.cluster.policies)?;
+    let Policies { network, cluster_wide } = policies(&inventory, &args.cluster.policies)?;
     let (profile_name, profile) = &args.cluster.profile.profile;
     let scope = scope(&inventory, args)?;
-    let connectivity = Connectivity::new(&inventory, &policies, profile);
+    let connectivity = Connectivity::new(&inventory, &network, &cluster_wide, profile);
     let focus = focus(&connectivity, scope.as_ref(), args);
     let mut out = BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
     match (args.output, args.exposure) {

@@ -121,6 +121,17 @@ impl Town {
         self
     }
 
+    /// Writes a file beside the cluster.
+    pub(crate) fn writing(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+        self
+    }
+
+    /// Explains a connection over the cluster.
+    pub(crate) fn explain(&self, args: &[&str]) -> Run {
+        ringfence(self.0.path(), &[&["explain", "--cluster", "cluster.yaml"], args].concat())
+    }
+
     /// Runs a command over cluster and flows, and over the review when there is one.
     pub(crate) fn run(&self, command: &str, args: &[&str]) -> Run {
         let mut all = vec![command, "--cluster", "cluster.yaml", "--flows", "flows.jsonl"];

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod boutique;
+mod cluster_wide;
 mod diff;
 mod generated;
 mod harness;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::Town;
 
-fn failures(certificate: &Value) -> Vec<String> {
+pub(crate) fn failures(certificate: &Value) -> Vec<String> {
     assert_eq!(certificate["outcome"], "FAILED");
     let failures = certificate["failures"].as_array().unwrap();
     failures

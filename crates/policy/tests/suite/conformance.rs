@@ -1,8 +1,8 @@
 //! The conformance cases of `ClusterNetworkPolicy`, by their names: namespace g is the subject, r, h and s are peers.
 
 use ringfence_model::{
-    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, ClusterRule,
-    Direction, NetworkPolicy, Origin, PortRange, Protocol, Tier,
+    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPolicyKind, ClusterPort, ClusterPorts,
+    ClusterRule, Direction, NetworkPolicy, Origin, PortRange, Protocol, Tier,
 };
 use ringfence_policy::{
     ClusterPolicyIx, ClusterRuleRef, Connection, End, Hairpin, Judgement, PodIx, PolicySet, Profile,
@@ -52,6 +52,7 @@ fn cluster_rule(action: Action, peer: ClusterPeer, ports: &[ClusterPort]) -> Clu
 fn on_g(tier: Tier, directions: &[Direction], rules: &[ClusterRule]) -> ClusterPolicy {
     let of = |direction| if directions.contains(&direction) { rules.to_vec() } else { Vec::new() };
     ClusterPolicy {
+        kind: ClusterPolicyKind::ClusterNetworkPolicy,
         name: name("p"),
         origin: Origin::default(),
         tier,
