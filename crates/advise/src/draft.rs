@@ -31,7 +31,7 @@ pub struct Draft {
     pub egress_comments: Vec<Vec<String>>,
 }
 
-/// Writes one policy per subject, sorted by namespace and name.
+/// Writes one policy per subject, sorted by namespace and name. The needs come sorted by subject and direction.
 pub(crate) fn write_drafts(
     judge: &Judge<'_>,
     managed: &BTreeMap<Subject, BTreeSet<Direction>>,
@@ -49,9 +49,10 @@ pub(crate) fn write_drafts(
             };
             let rules = |direction| {
                 directions.contains(&direction).then(|| {
-                    let wanted =
-                        needs.iter().filter(|n| n.subject == *subject && n.direction == direction);
-                    rules(judge, wanted)
+                    let key = (subject, direction);
+                    let from = needs.partition_point(|n| (&n.subject, n.direction) < key);
+                    let wanted = needs[from..].iter();
+                    rules(judge, wanted.take_while(|n| (&n.subject, n.direction) == key))
                 })
             };
             let (ingress, ingress_comments) = rules(Direction::Ingress).map(unzip).unzip();

@@ -378,12 +378,12 @@ fn same_policy(a: &NetworkPolicy, b: &NetworkPolicy) -> bool {
 }
 
 /// One connection for every pair of kinds of ends, at both ends of every port range, that a need stands for.
-fn needed_connections(world: &World<'_>, need: &Need) -> Vec<Connection> {
+fn needed_connections(world: &World<'_>, need: &Need) -> impl Iterator<Item = Connection> + use<> {
     let (subject, party) = (world.subject(&need.subject), world.party(&need.party));
     let ports = corner_ports(&need.ports);
     match need.direction {
-        Direction::Ingress => pairs(&party, &subject, &ports),
-        Direction::Egress => pairs(&subject, &party, &ports),
+        Direction::Ingress => pairs(party, subject, ports),
+        Direction::Egress => pairs(subject, party, ports),
     }
 }
 

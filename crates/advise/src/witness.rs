@@ -73,20 +73,20 @@ impl<'a> World<'a> {
         let mut by_workload: BTreeMap<&WorkloadRef, Vec<PodIx>> = BTreeMap::new();
         let mut by_namespace: BTreeMap<&Name, Vec<PodIx>> = BTreeMap::new();
         for class in set.classes().iter().filter(|class| !class.is_node()) {
-            let mut taken: BTreeMap<Option<&WorkloadRef>, usize> = BTreeMap::new();
+            // Two pods of a class stand for all: one alone would only show that a pod reaches itself.
+            let mut taken: BTreeMap<&WorkloadRef, usize> = BTreeMap::new();
             for &pod in class.pods() {
-                // Two pods of a class stand for all: one alone would only show that a pod reaches itself.
-                let workload = workloads[pod.place()];
-                let taken = taken.entry(workload).or_default();
-                *taken += 1;
-                if *taken <= 2 {
-                    if let Some(workload) = workload {
+                if let Some(workload) = workloads[pod.place()] {
+                    let taken = taken.entry(workload).or_default();
+                    *taken += 1;
+                    if *taken <= 2 {
                         by_workload.entry(workload).or_default().push(pod);
                     }
-                    if let Some(namespace) = inventory.namespace(class.namespace().as_str()) {
-                        by_namespace.entry(&namespace.name).or_default().push(pod);
-                    }
                 }
+            }
+            if let Some(namespace) = inventory.namespace(class.namespace().as_str()) {
+                let pods = class.pods().iter().take(2);
+                by_namespace.entry(&namespace.name).or_default().extend(pods);
             }
         }
         let nodes = pods.into_iter().map(|pod| pod.node).collect();
@@ -186,7 +186,7 @@ impl<'a> World<'a> {
             }
             (_, _, destination) => self.peer(destination, Direction::Egress),
         };
-        pairs(&sources, &destinations, &[(protocol, port)])
+        pairs(sources, destinations, vec![(protocol, port)]).collect()
     }
 
     /// How people know an end.
@@ -248,27 +248,21 @@ fn next_pod(namespace: &Name, name: &Name, labels: Labels, spec: PodSpec) -> Pod
     }
 }
 
-/// One connection for every source, destination and port.
+/// One connection for every source, destination and port, made one at a time: whole namespaces have very many.
 pub(crate) fn pairs(
-    sources: &[End],
-    destinations: &[End],
-    ports: &[(Protocol, Port)],
-) -> Vec<Connection> {
-    let mut connections = Vec::with_capacity(sources.len() * destinations.len() * ports.len());
-    for &source in sources {
-        for &destination in destinations {
-            // A pod's connection to itself says nothing about policies.
-            if source != destination {
-                connections.extend(ports.iter().map(|&(protocol, port)| Connection {
-                    source,
-                    destination,
-                    protocol,
-                    port,
-                }));
-            }
-        }
-    }
-    connections
+    sources: Vec<End>,
+    destinations: Vec<End>,
+    ports: Vec<(Protocol, Port)>,
+) -> impl Iterator<Item = Connection> {
+    let (per_destination, per_source) = (ports.len(), ports.len() * destinations.len());
+    let all = (0..sources.len() * per_source).map(move |n| {
+        let (protocol, port) = ports[n % per_destination];
+        let source = sources[n / per_source];
+        let destination = destinations[n % per_source / per_destination];
+        Connection { source, destination, protocol, port }
+    });
+    // A pod's connection to itself says nothing about policies.
+    all.filter(|connection| connection.source != connection.destination)
 }
 
 /// The first and the last address of a block that its exceptions leave.
@@ -357,5 +351,17 @@ mod tests {
             ends("10.0.0.0/24", &["10.0.0.0/25", "10.0.0.0/26"]),
             ["10.0.0.128", "10.0.0.255"]
         );
+    }
+
+    #[test]
+    fn every_pair_but_a_pod_with_itself_is_tried_on_every_port() {
+        let pods =
+            |names: &[u32]| names.iter().map(|n| End::Pod(PodIx::new(*n))).collect::<Vec<_>>();
+        let ports: Vec<_> = [80, 81, 82].map(|n| (Protocol::Tcp, Port::new(n).unwrap())).to_vec();
+        let tried: BTreeSet<_> = pairs(pods(&[1, 2]), pods(&[2, 3]), ports)
+            .map(|c| (format!("{:?} {:?}", c.source, c.destination), c.port))
+            .collect();
+        assert_eq!(tried.len(), 3 * 3);
+        assert_eq!(pairs(pods(&[1]), Vec::new(), Vec::new()).count(), 0);
     }
 }
