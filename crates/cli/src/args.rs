@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Reach(ReachArgs),
     /// Show the connectivity that two dumps, or two policy sets, differ in
     Diff(DiffArgs),
+    /// Find policies that do not say what was meant
+    ///
+    /// Exit code 1: there are warnings or errors. Notes alone are fine.
+    Lint(LintArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -239,6 +243,26 @@ pub(crate) struct DiffArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = DiffFormat::Table)]
     pub(crate) output: DiffFormat,
+}
+
+/// How to print findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LintFormat {
+    /// For people.
+    Table,
+    /// For machines.
+    Json,
+    /// For CI and editors: SARIF 2.1.0.
+    Sarif,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LintArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = LintFormat::Table)]
+    pub(crate) output: LintFormat,
 }
 
 /// `KIND/NAME` as given on the command line.

@@ -6,4 +6,5 @@ pub(crate) mod diff;
 pub(crate) mod edges;
 pub(crate) mod explain;
 pub(crate) mod generate;
+pub(crate) mod lint;
 pub(crate) mod reach;

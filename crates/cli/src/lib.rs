@@ -9,6 +9,7 @@ mod input;
 mod output;
 mod progress;
 mod reach;
+mod sarif;
 mod summary;
 
 use std::ffi::OsString;
@@ -45,6 +46,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => command::explain::run(&args),
         Command::Reach(args) => command::reach::run(&args),
         Command::Diff(args) => command::diff::run(&args),
+        Command::Lint(args) => command::lint::run(&args),
         Command::Completions { shell } => command::completions::shell(shell),
         Command::Man { directory } => command::completions::man(&directory),
     };

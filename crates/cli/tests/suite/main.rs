@@ -13,6 +13,7 @@ mod cluster_wide;
 mod diff;
 mod generated;
 mod harness;
+mod lint;
 mod proof;
 mod reach;
 mod review;

@@ -9,7 +9,7 @@ fn help_lists_the_commands() {
 
 #[test]
 fn each_command_has_its_help() {
-    for command in ["generate", "edges", "check", "explain", "reach", "diff"] {
+    for command in ["generate", "edges", "check", "explain", "reach", "diff", "lint"] {
         let run = ringfence(&repository(), &[command, "--help"]).expect(0);
         insta::assert_snapshot!(format!("help-{command}"), run.stdout);
     }
