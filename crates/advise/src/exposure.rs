@@ -226,7 +226,8 @@ impl<'a> Connectivity<'a> {
     }
 }
 
-fn exposed(policy: &NetworkPolicy, rule: &Rule) -> Vec<Exposed> {
+/// Who may come by a rule.
+pub(crate) fn exposed(policy: &NetworkPolicy, rule: &Rule) -> Vec<Exposed> {
     let Peers::Only(peers) = &rule.peers else { return vec![Exposed::Everybody] };
     let exposed = |peer: &PeerMatch| match peer {
         PeerMatch::IpBlock(block) => Exposed::Addresses(block.clone()),

@@ -26,7 +26,7 @@ const VOLATILE_LABELS: [&str; 11] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
-fn is_volatile(key: &str) -> bool {
+pub(crate) fn is_volatile(key: &str) -> bool {
     VOLATILE_LABELS.contains(&key) || key.starts_with("topology.kubernetes.io/")
 }
 

@@ -109,6 +109,11 @@ impl<'a> World<'a> {
             .collect()
     }
 
+    /// The workload of a pod; none for the first pod of a namespace without any.
+    pub(crate) fn workload_of(&self, pod: PodIx) -> Option<&'a WorkloadRef> {
+        self.workloads.get(pod.place()).copied().flatten()
+    }
+
     /// Pods of every kind that a workload has.
     pub fn pods(&self, workload: &WorkloadRef) -> &[PodIx] {
         self.by_workload.get(workload).map_or(&[], Vec::as_slice)

@@ -1,5 +1,7 @@
 //! Findings as SARIF (OASIS Static Analysis Results Interchange Format 2.1.0).
 
+use std::fmt::Write as _;
+
 use ringfence_model::{Diagnostic, Origin, Severity};
 use ringfence_policy::LINTS;
 use serde_json::{Value, json};
@@ -80,7 +82,7 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri

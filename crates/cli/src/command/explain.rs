@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ringfence_advise::World;
+use ringfence_advise::{Mend, NearMiss, World};
 use ringfence_model::{Direction, Port, Protocol};
 use ringfence_policy::{Connection, Judgement};
 use serde::Serialize;
@@ -41,6 +41,33 @@ struct Side {
     verdict: &'static str,
     /// The rules that allow it, or the policies that deny it, with file and line.
     because: Vec<String>,
+    /// Of a denied end, the rules that came nearest to allowing it, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    near_misses: Vec<Near>,
+    /// Of a denied end, changes that would make it allow the connection, the smallest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remedies: Vec<Remedy>,
+}
+
+/// A rule that does not match.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Near {
+    rule: String,
+    /// The parts that match.
+    matches: Vec<&'static str>,
+    /// What the others need.
+    needs: Vec<String>,
+}
+
+/// A change that would allow the connection at this end.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Remedy {
+    change: String,
+    /// What it opens beside the connection.
+    also_opens: Vec<String>,
+    also_closes: Vec<String>,
 }
 
 /// Explains one connection.
@@ -53,19 +80,29 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let (protocol, port) = port(&args.port)?;
     let sources = ends(&world, &inventory, &args.source)?;
     let destinations = ends(&world, &inventory, &args.destination)?;
-    let mut connections: Vec<Explained> = Vec::new();
+    let mut connections: Vec<(Connection, Explained)> = Vec::new();
     for &source in &sources {
         for &destination in &destinations {
             if source == destination && sources.len() > 1 {
                 continue;
             }
-            connections.push(explain(&world, &Connection { source, destination, protocol, port }));
+            let connection = Connection { source, destination, protocol, port };
+            connections.push((connection, explain(&world, &connection)));
         }
     }
     // Pods that policies treat alike have the same answer: one speaks for all.
     let mut seen = std::collections::BTreeSet::new();
-    connections
-        .retain(|c| seen.insert((c.egress.because.clone(), c.ingress.because.clone(), c.allowed)));
+    connections.retain(|(_, c)| {
+        seen.insert((c.egress.because.clone(), c.ingress.because.clone(), c.allowed))
+    });
+    let connections: Vec<Explained> = connections
+        .into_iter()
+        .map(|(connection, mut explained)| {
+            explained.egress.advise(&world, Direction::Egress, &connection);
+            explained.ingress.advise(&world, Direction::Ingress, &connection);
+            explained
+        })
+        .collect();
     let answer = Answer { allowed: connections.iter().all(|c| c.allowed), connections };
     print(args.output, &answer, text)?;
     Ok(if answer.allowed { Outcome::Fine } else { Outcome::Finding })
@@ -116,6 +153,8 @@ fn explain(world: &World<'_>, connection: &Connection) -> Explained {
                 Judgement::Denied(_) => world.isolating(direction, connection),
                 _ => Vec::new(),
             },
+            near_misses: Vec::new(),
+            remedies: Vec::new(),
         }
     };
     Explained {
@@ -124,6 +163,57 @@ fn explain(world: &World<'_>, connection: &Connection) -> Explained {
         egress: side(Direction::Egress),
         ingress: side(Direction::Ingress),
         assumptions: decision.assumptions.iter().map(ToString::to_string).collect(),
+    }
+}
+
+impl Side {
+    /// Adds what came near, and what would help. Both are costly, and asked for only once a connection is shown.
+    fn advise(&mut self, world: &World<'_>, direction: Direction, connection: &Connection) {
+        if self.allowed {
+            return;
+        }
+        let misses = world.near_misses(direction, connection).into_iter();
+        self.near_misses =
+            misses.map(|NearMiss { rule, matches, needs }| Near { rule, matches, needs }).collect();
+        let mends = world.mends(direction, connection).into_iter();
+        self.remedies = mends
+            .map(|Mend { change, opens, closes }| Remedy {
+                change,
+                also_opens: opens,
+                also_closes: closes,
+            })
+            .collect();
+    }
+}
+
+/// So many are shown to people.
+const SHOWN: usize = 3;
+
+fn denial(text: &mut String, side: &Side) {
+    for (n, near) in side.near_misses.iter().take(SHOWN).enumerate() {
+        let word = if n == 0 { "nearest" } else { "then" };
+        let _ = writeln!(text, "  {word:<8} {}", near.rule);
+        let matches = match near.matches[..] {
+            [] => String::new(),
+            ["ports"] => "ports match, ".to_owned(),
+            [one] => format!("{one} matches, "),
+            _ => format!("{} match, ", near.matches.join(" and ")),
+        };
+        let _ = writeln!(text, "           {matches}{}", near.needs.join("; "));
+    }
+    for (n, change) in side.remedies.iter().enumerate() {
+        let _ = writeln!(text, "  {:<8} {}", if n == 0 { "to allow" } else { "or" }, change.change);
+        for (word, list) in [("opens", &change.also_opens), ("closes", &change.also_closes)] {
+            for line in list.iter().take(SHOWN) {
+                let _ = writeln!(text, "           also {word} {line}");
+            }
+            if list.len() > SHOWN {
+                let _ = writeln!(text, "           and {word} {} more", list.len() - SHOWN);
+            }
+        }
+        if change.also_opens.is_empty() && change.also_closes.is_empty() {
+            text.push_str("           and nothing else\n");
+        }
     }
 }
 
@@ -137,6 +227,7 @@ fn text(answer: &Answer) -> String {
             for because in &side.because {
                 let _ = writeln!(text, "           {because}");
             }
+            denial(&mut text, side);
         }
         for assumption in &c.assumptions {
             let _ = writeln!(text, "  assumed  {assumption}");

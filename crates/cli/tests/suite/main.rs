@@ -11,6 +11,7 @@ mod bad_input;
 mod boutique;
 mod cluster_wide;
 mod diff;
+mod explain;
 mod generated;
 mod harness;
 mod lint;
