@@ -187,7 +187,7 @@ proptest! {
     #[test]
     fn links_of_groups_are_the_connections_of_their_members(pods in pods(), policies in policies()) {
         let inventory = inventory(pods);
-        let c = Connectivity::new(&inventory, &policies, &Profile::default());
+        let c = Connectivity::new(&inventory, &policies, &[], &Profile::default());
         let links = links(&c);
         let mut members: Vec<usize> = Vec::new();
         for (a, source) in c.groups().iter().enumerate() {
@@ -215,7 +215,7 @@ proptest! {
     #[test]
     fn groups_of_one_workload_differ_in_something(pods in pods(), policies in policies()) {
         let inventory = inventory(pods);
-        let c = Connectivity::new(&inventory, &policies, &Profile::default());
+        let c = Connectivity::new(&inventory, &policies, &[], &Profile::default());
         let groups = c.groups();
         // Connections among its own pods included: the engine's parties, for a group of one pod has no link to itself.
         let passes = |from: usize, to: usize| c.set().allowed(groups[from].party(), groups[to].party());
@@ -245,8 +245,8 @@ proptest! {
         after in policies(),
     ) {
         let inventory = inventory(pods);
-        let was = Connectivity::new(&inventory, &before, &Profile::default());
-        let is = Connectivity::new(&inventory, &after, &Profile::default());
+        let was = Connectivity::new(&inventory, &before, &[], &Profile::default());
+        let is = Connectivity::new(&inventory, &after, &[], &Profile::default());
         let changes = changes(&was, &is);
         let count = inventory.pods().len();
         for (a, b) in (0..count).flat_map(|a| (0..count).map(move |b| (a, b))).filter(|(a, b)| a != b) {

@@ -149,6 +149,8 @@ spec:
       egress   no policy isolates it
       ingress  denied: isolated by these policies, and none of their rules matches
                NetworkPolicy back/own (cluster.yaml:338)
+      to allow add to NetworkPolicy back/own (cluster.yaml:338) the ingress rule: from any pod with app=legacy of namespace other over TCP/8080
+               also opens other/Deployment/legacy -> back/StatefulSet/db TCP 8080
     --- stderr
     ");
 }
