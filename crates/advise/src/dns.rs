@@ -9,8 +9,8 @@ use ringfence_policy::ConnectionSet;
 
 use crate::need::Party;
 
-/// Where a node-local cache answers.
-const DNS_PORT: Port = match Port::new(53) {
+/// Where DNS servers answer (RFC 1035 section 4.2) unless their Service says otherwise.
+pub(crate) const DNS_PORT: Port = match Port::new(53) {
     Some(port) => port,
     None => Port::MIN,
 };

@@ -13,6 +13,7 @@ use ringfence_policy::{
 use crate::certificate::{
     Certificate, Change, Check, Checks, Failure, JudgedEdge, Message, Outcome, Window,
 };
+use crate::dns::DNS_PORT;
 use crate::judge::{Cut, Row, Verdict};
 use crate::need::{Need, Reason};
 use crate::plan::{Case, Plan};
@@ -56,6 +57,7 @@ pub fn prove(
     let outcomes = edge_outcomes(&plan.rows);
     proof.edges(&outcomes);
     proof.needs(&plan.needs);
+    proof.names_resolve(&plan.rows);
     proof.nothing_removable(written, first_written);
     let changes = proof.changes();
     let slack = slack(&proof.after, plan, written, &outcomes);
@@ -255,6 +257,26 @@ impl Proof<'_> {
                 let shown = Some(self.after.show(&connection));
                 self.fail(Check::KeptPasses, need.subject.to_string(), shown, faults, message);
                 break;
+            }
+        }
+    }
+
+    /// Names that were resolved must still be resolved: where the servers cannot be selected, a set that isolates
+    /// egress stops applications, whatever else it proves.
+    fn names_resolve(&mut self, rows: &[Row<'_>]) {
+        for row in rows.iter().filter(|row| row.direction == Direction::Egress) {
+            let L4::Port(Protocol::Udp | Protocol::Tcp, port) = row.edge.key.l4 else { continue };
+            let lost = matches!(row.verdict, Verdict::Cut(Cut::Unselectable(_)));
+            if port == DNS_PORT && lost && row.edge.evidence.accepted() > 0 {
+                let message = "name resolution was observed and would be cut: add the Service and pods of the \
+                               cluster's DNS to the cluster input, or allow its addresses in the review";
+                self.fail(
+                    Check::KeptPasses,
+                    row.edge.key.to_string(),
+                    None,
+                    vec![row.verdict.to_string()],
+                    message.to_owned(),
+                );
             }
         }
     }

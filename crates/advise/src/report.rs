@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_inventory::Workload;
 use ringfence_model::review::{Choice, EdgeDecision, GeneralRule};
-use ringfence_model::{Diagnostic, Direction, Edge, Name, Origin, Peer, PortTarget, WorkloadRef};
+use ringfence_model::{Diagnostic, Direction, Edge, Name, Origin, Peer, WorkloadRef};
 
 use crate::judge::{Cut, Judge, Kept, Row, Verdict, decides};
 use crate::selection::Unselectable;
@@ -18,6 +18,7 @@ pub(crate) fn diagnostics(judge: &Judge<'_>, edges: &[Edge], rows: &[Row<'_>]) -
     found.extend(icmp(rows));
     found.extend(contradictions(judge, rows));
     found.extend(no_dns(judge));
+    found.extend(shared_selectors(judge));
     found.extend(unused_entries(judge, edges));
     found
 }
@@ -175,6 +176,40 @@ fn contradictions(judge: &Judge<'_>, rows: &[Row<'_>]) -> Vec<Diagnostic> {
     found
 }
 
+/// Policies that select the pods of another workload too.
+fn shared_selectors(judge: &Judge<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for workload in judge.scope.workloads(judge.inventory) {
+        let Ok(selector) = judge.selection.pods(workload) else { continue };
+        let shares = |other: &&Workload| {
+            other.reference.namespace == workload.reference.namespace
+                && other.reference != workload.reference
+                && !other.host_network
+                && selector.matches(&other.template_labels)
+        };
+        let others: Vec<String> = judge
+            .inventory
+            .workloads()
+            .iter()
+            .filter(shares)
+            .map(|w| w.reference.to_string())
+            .collect();
+        if !others.is_empty() {
+            let message = format!("its policy also selects the pods of {}", others.join(", "));
+            found.push(
+                Diagnostic::warning("selector-shared", message)
+                    .at(workload.origin.clone())
+                    .about(workload.reference.to_string())
+                    .hint(
+                        "give each workload a label of its own, or add one that tells them apart to \
+                         spec.labels.include of the review",
+                    ),
+            );
+        }
+    }
+    found
+}
+
 fn no_dns(judge: &Judge<'_>) -> Option<Diagnostic> {
     let isolates = |rule| !matches!(rule, GeneralRule::Unmanaged | GeneralRule::AllowAll);
     let needed = judge
@@ -212,10 +247,6 @@ fn unused_entries(judge: &Judge<'_>, edges: &[Edge]) -> Vec<Diagnostic> {
     for rule in &review.cidr_rules {
         if let Some(workload) = rule.workload.as_ref().filter(|w| !known(w)) {
             found.push(nothing(&rule.origin, format!("there is no workload {workload}"), spelling));
-        }
-        if rule.ports.iter().any(|port| matches!(port.target, PortTarget::Named(_))) {
-            let message = "a named port never matches an address".to_owned();
-            found.push(nothing(&rule.origin, message, "write the port number"));
         }
     }
     // Included entries that were not observed are the planner's to judge: they may name a connection to come.

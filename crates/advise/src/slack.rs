@@ -56,7 +56,7 @@ fn between_workloads(
             Some(ports) => allowed.difference(ports),
             None => allowed,
         };
-        if extra.is_empty() || managed.by_general_rule(source, destination) {
+        if extra.is_empty() {
             continue;
         }
         let cause = if managed.means(source, destination) {
@@ -77,19 +77,20 @@ fn between_workloads(
     found
 }
 
-/// What any pod of one workload may open to any pod of another, for the pairs that the plan speaks for.
+/// What any pod of one workload may open to any pod of another, for the pairs that the plan speaks for and no general
+/// rule asks for: those would be all pairs.
 fn allowed<'w>(
     world: &World<'w>,
     managed: &Managed<'_>,
 ) -> BTreeMap<(&'w WorkloadRef, &'w WorkloadRef), ConnectionSet> {
     let classes = world.workloads_of_classes();
-    let speaks_for = |direction| -> Vec<Vec<bool>> {
+    let stances = |direction| -> Vec<Vec<Stance>> {
         let of_class = |class: &BTreeSet<&'w WorkloadRef>| {
-            class.iter().map(|w| managed.contains(w, direction)).collect()
+            class.iter().map(|w| managed.stance(w, direction)).collect()
         };
         classes.iter().map(of_class).collect()
     };
-    let (out, into) = (speaks_for(Direction::Egress), speaks_for(Direction::Ingress));
+    let (out, into) = (stances(Direction::Egress), stances(Direction::Ingress));
     let mut allowed: BTreeMap<_, ConnectionSet> = BTreeMap::new();
     let with_pods = (0..).zip(&classes).filter(|(_, workloads)| !workloads.is_empty());
     let sources: Vec<Ends> = with_pods.map(|(n, _)| Ends::Pods(ClassIx::new(n))).collect();
@@ -99,7 +100,10 @@ fn allowed<'w>(
             let Ends::Pods(to) = ends else { continue };
             for (source, out) in classes[from.place()].iter().zip(&out[from.place()]) {
                 for (destination, into) in classes[to.place()].iter().zip(&into[to.place()]) {
-                    if *out || *into {
+                    let same_namespace = source.namespace == destination.namespace;
+                    let asked =
+                        out.asks_for_all(same_namespace) || into.asks_for_all(same_namespace);
+                    if (out.managed || into.managed) && !asked {
                         let known = allowed.entry((*source, *destination)).or_default();
                         *known = known.union(ports);
                     }
@@ -161,16 +165,37 @@ impl<'p> Managed<'p> {
         subjects(workload).iter().any(|subject| self.subjects.contains(&(subject, direction)))
     }
 
-    /// Whether a general rule at either end asks for the pair.
-    fn by_general_rule(&self, source: &WorkloadRef, destination: &WorkloadRef) -> bool {
-        asks(&self.general, source, destination, |other| {
-            [Party::Anyone, Party::Namespace(other.namespace.clone())]
-        })
+    fn stance(&self, workload: &WorkloadRef, direction: Direction) -> Stance {
+        let asks = |party: &Party| {
+            let subjects = subjects(workload);
+            subjects.iter().any(|subject| self.general.contains(&(subject, direction, party)))
+        };
+        Stance {
+            managed: self.contains(workload, direction),
+            anyone: asks(&Party::Anyone),
+            namespace: asks(&Party::Namespace(workload.namespace.clone())),
+        }
     }
 
     /// Whether a need at either end names the pair.
     fn means(&self, source: &WorkloadRef, destination: &WorkloadRef) -> bool {
         asks(&self.meant, source, destination, |other| [Party::Workload(other.clone())])
+    }
+}
+
+/// What a plan says of one direction of a workload as a whole.
+struct Stance {
+    /// A policy isolates it.
+    managed: bool,
+    /// A general rule allows everybody.
+    anyone: bool,
+    /// A general rule allows its namespace.
+    namespace: bool,
+}
+
+impl Stance {
+    fn asks_for_all(&self, same_namespace: bool) -> bool {
+        self.anyone || self.namespace && same_namespace
     }
 }
 

@@ -234,8 +234,8 @@ impl Reader<'_> {
         for (n, Lined { line, value }) in ports.into_iter().enumerate() {
             let inside = |f: Fault| f.inside(&format!("ports[{n}]"), line);
             let port = value.as_policy_port().read(&mut self.strings).map_err(inside)?;
-            if direction == Direction::Egress && matches!(port.target, PortTarget::Named(_)) {
-                let message = "a port name stands for ports of pods; addresses have numbers only";
+            if matches!(port.target, PortTarget::Named(_)) {
+                let message = "a port name means other numbers on other pods: write the number";
                 return Err(inside(Fault::new(line, message)));
             }
             good.push(port);

@@ -32,7 +32,7 @@ spec:
     cidr: 198.51.100.0/24
     except: [198.51.100.128/25]
     ports: [{protocol: TCP, port: 443}, {port: 8000, endPort: 8080}, {protocol: UDP}]
-  - {direction: Ingress, cidr: 0.0.0.0/0, ports: [{port: http}]}
+  - {direction: Ingress, cidr: 0.0.0.0/0, ports: [{port: 8080}]}
   aliases:
   - name: payment-gateway
     addresses: [198.51.100.21, 203.0.113.0/24]
@@ -175,7 +175,7 @@ fn all_faults_are_told_at_once() {
     review.yaml:24: error[bad-review]: Review: spec.edges[10].source: "10.0.0.0/8" is not an IP address
     review.yaml:26: error[bad-review]: Review: spec.cidrRules[0].cidr: CIDR 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?
     review.yaml:27: error[bad-review]: Review: spec.cidrRules[1].except: except 10.0.0.0/8 is not a strict subset of 10.0.0.0/8
-    review.yaml:28: error[bad-review]: Review: spec.cidrRules[2].ports[0]: a port name stands for ports of pods; addresses have numbers only
+    review.yaml:28: error[bad-review]: Review: spec.cidrRules[2].ports[0]: a port name means other numbers on other pods: write the number
     review.yaml:29: error[bad-review]: Review: spec.cidrRules[3].ports[0]: endPort 1 is below port 2
     review.yaml:30: error[bad-review]: Review: spec.cidrRules[4]: the field "direction" is missing
     review.yaml:33: error[bad-review]: Review: the alias "a" is defined twice

@@ -17,6 +17,9 @@ use crate::summary::summary;
 
 /// Writes the policies of the scope and their certificate.
 pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
+    if args.certificate.as_deref() == Some(Path::new("-")) {
+        anyhow::bail!("--certificate takes a file: stdout is for the policies");
+    }
     let traffic = traffic(&args.traffic)?;
     let scope = scope(&traffic.inventory, &args.traffic, args.workload.as_ref())?;
     let case = Case {

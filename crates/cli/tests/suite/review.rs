@@ -288,3 +288,21 @@ fn a_namespace_may_be_included_before_its_first_pod() {
         town.policy("ringfence-deployment-proxy").contains("kubernetes.io/metadata.name: empty")
     );
 }
+
+#[test]
+fn a_policy_that_selects_another_workload_too_is_named() {
+    let twin = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: twin, namespace: front}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web, twin: yes-it-is}}
+  template:
+    metadata: {labels: {app: web, twin: yes-it-is}}
+    spec: {containers: [{name: main}]}
+";
+    let run = Town::new().with(twin).run("generate", &["-n", "front"]).expect(0);
+    let said = "warning[selector-shared]: front/Deployment/web: its policy also selects the pods of front/Deployment/twin";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+}

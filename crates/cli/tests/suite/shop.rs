@@ -41,23 +41,30 @@ fn the_same_input_gives_the_same_bytes() {
     assert_eq!(first.stderr, second.stderr);
 }
 
+/// Generates from manifests, which have no pods, and more of the cluster.
+fn from_manifests(more: &[&str]) -> Run {
+    let cluster = ["generate", "--cluster", "examples/shop/manifests"];
+    let flows = ["--flows", "examples/shop/flows.jsonl.zst", "-n", "shop"];
+    ringfence(&repository(), &[&cluster[..], more, &flows].concat())
+}
+
 #[test]
 fn manifests_from_git_serve_as_well_as_a_dump() {
-    let args = [
-        "generate",
-        "--cluster",
-        "examples/shop/manifests",
-        "--flows",
-        "examples/shop/flows.jsonl.zst",
-        "-n",
-        "shop",
-    ];
-    let generated = ringfence(&repository(), &args).expect(0);
+    let dns = ["examples/shop/cluster/services.yaml", "examples/shop/cluster/deployments.yaml"];
+    let generated = from_manifests(&dns).expect(0);
     assert!(generated.stderr.contains("PROVEN: 9 policies"), "{}", generated.stderr);
-    // What only a dump knows is said to be missing.
-    for code in ["cluster-subnet-incomplete", "no-dns-found"] {
-        assert!(generated.stderr.contains(code), "{code}: {}", generated.stderr);
-    }
     let web = "name: ringfence-deployment-web\n  namespace: shop\n";
     assert!(generated.stdout.contains(web), "{}", generated.stdout);
+}
+
+#[test]
+fn what_is_missing_for_name_resolution_is_said_and_nothing_is_called_proven() {
+    let generated = from_manifests(&[]).expect(1);
+    for said in [
+        "cluster-subnet-incomplete",
+        "no-dns-found",
+        "name resolution was observed and would be cut",
+    ] {
+        assert!(generated.stderr.contains(said), "{said}: {}", generated.stderr);
+    }
 }
