@@ -346,10 +346,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         ends: (&End, &End),
         see: impl FnOnce(&mut Connection),
     ) {
-        let views = match self.dialled.touch(client) {
-            Some(touched) => touched.value,
-            None => self.dialled.insert(client, Vec::new()),
-        };
+        let views = self.dialled.touch_or_make(client, Vec::new);
         let at = if let Some(at) = views.iter().position(|view| view.service == service) {
             views[at].connection.sight.renew(times, ends, &mut self.resolution);
             at
@@ -373,13 +370,10 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             return Use::Repeated;
         }
         let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
-        let pings = if let Some(Touched { value: pings, .. }) = self.pings.touch(key) {
-            pings.sight.renew(times, ends, &mut self.resolution);
-            pings
-        } else {
-            let sight = Sight::new(times, ends, &mut self.resolution);
-            self.pings.insert(key, Pings::new(sight))
-        };
+        let pings = self
+            .pings
+            .touch_or_make(key, || Pings::new(Sight::new(times, ends, &mut self.resolution)));
+        pings.sight.renew(times, ends, &mut self.resolution);
         pings.add(packet.point, packet.verdict);
         Use::Used
     }
@@ -393,12 +387,10 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             port,
             service: self.resolution.service_at(ip, port, protocol),
         };
-        let calls = if let Some(Touched { value: calls, .. }) = self.sockets.touch(key) {
-            calls
-        } else {
+        let calls = self.sockets.touch_or_make(key, || {
             let client = self.resolution.end(&flow.source, flow.start);
-            self.sockets.insert(key, SocketCalls::new((flow.start, flow.end), client, protocol))
-        };
+            SocketCalls::new((flow.start, flow.end), client, protocol)
+        });
         let before = match stage {
             SocketStage::Dialled => calls.dialled,
             SocketStage::Translated => calls.translated,
@@ -433,14 +425,11 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         let service =
             dialled.and_then(|(ip, port)| self.resolution.service_at(Ip::from(ip), port, protocol));
         let (times, ends) = ((flow.start, flow.end), (&flow.source, &flow.destination));
-        let tally = if let Some(Touched { value: tally, .. }) = self.tallies.touch(pair) {
-            tally.sight.renew(times, ends, &mut self.resolution);
-            tally
-        } else {
+        let tally = self.tallies.touch_or_make(pair, || {
             let sight = Sight::new(times, ends, &mut self.resolution);
-            let untranslated = self.resolution.service_at(pair.server, port, protocol);
-            self.tallies.insert(pair, Tally::new(sight, untranslated))
-        };
+            Tally::new(sight, self.resolution.service_at(pair.server, port, protocol))
+        });
+        tally.sight.renew(times, ends, &mut self.resolution);
         tally.add(counted);
         if let Some(service) = service
             && tally.service != Some(service)
@@ -453,11 +442,8 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
 
     /// Whether what is counted by itself was not counted before.
     fn first_time(&mut self, what: &impl Hash) -> bool {
-        let hash = hash_of(what);
-        let first = self.counted.touch(hash).is_none();
-        if first {
-            self.counted.insert(hash, ());
-        }
+        let mut first = false;
+        self.counted.touch_or_make(hash_of(what), || first = true);
         first
     }
 }

@@ -65,11 +65,8 @@ impl<T: Clone> Descriptions<T> {
             }
         };
         let meaning = known.meaning.clone();
-        let address = hash_of(&address);
-        match self.by_address.touch(address) {
-            Some(Touched { value: [first, second], .. }) => *second = first.replace(known),
-            None => drop(self.by_address.insert(address, [Some(known), None])),
-        }
+        let [first, second] = self.by_address.touch_or_make(hash_of(&address), Default::default);
+        *second = first.replace(known);
         Ok(meaning)
     }
 }

@@ -3,16 +3,14 @@
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
-use indexmap::IndexMap;
-use indexmap::map::Entry;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 /// A map of bounded size: what was touched lately is in the young half. When that is full, the old half is given
 /// up and the young one grows old. So an entry survives at least as many touches of others as a half holds.
-///
-/// The entries lie in the order of their coming, so that the map grows without touching what it has.
 pub(crate) struct Generations<K, V> {
-    young: IndexMap<K, V, FixedState>,
-    old: IndexMap<K, V, FixedState>,
+    young: HashMap<K, V, FixedState>,
+    old: HashMap<K, V, FixedState>,
     half: usize,
 }
 
@@ -26,8 +24,8 @@ pub(crate) struct Touched<'a, V> {
 impl<K: Eq + Hash, V> Generations<K, V> {
     /// Room for about `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
-        let empty = || IndexMap::with_hasher(FixedState::default());
-        Self { young: empty(), old: empty(), half: (capacity / 2).max(1) }
+        let (young, old) = Default::default();
+        Self { young, old, half: (capacity / 2).max(1) }
     }
 
     /// The entry, which is young from now on.
@@ -35,8 +33,19 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         match self.young.entry(key) {
             Entry::Occupied(entry) => Some(Touched { value: entry.into_mut(), renewed: false }),
             Entry::Vacant(entry) => {
-                let value = self.old.swap_remove(entry.key())?;
+                let value = self.old.remove(entry.key())?;
                 Some(Touched { value: entry.insert(value), renewed: true })
+            }
+        }
+    }
+
+    /// The entry, which is young from now on; made if it is not there.
+    pub(crate) fn touch_or_make(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        match self.young.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let value = self.old.remove(entry.key()).unwrap_or_else(make);
+                entry.insert(value)
             }
         }
     }
@@ -48,12 +57,12 @@ impl<K: Eq + Hash, V> Generations<K, V> {
 
     /// Puts in an entry that is not there.
     pub(crate) fn insert(&mut self, key: K, value: V) -> &mut V {
-        self.young.entry(key).insert_entry(value).into_mut()
+        self.young.entry(key).insert(value).into_mut()
     }
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.young.swap_remove(key).or_else(|| self.old.swap_remove(key))
+        self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
     /// Whether nothing is kept.
@@ -69,11 +78,11 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     /// Gives up the old half. What was young is old now.
     pub(crate) fn age(&mut self) -> impl Iterator<Item = (K, V)> {
         std::mem::swap(&mut self.young, &mut self.old);
-        self.young.drain(..)
+        self.young.drain()
     }
 
     /// Gives up everything.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (K, V)> {
-        self.old.drain(..).chain(self.young.drain(..))
+        self.old.drain().chain(self.young.drain())
     }
 }
