@@ -3,7 +3,6 @@
 //! The format is the JSON form of the protobuf messages `observer.GetFlowsResponse` and `flow.Flow`
 //! (`cilium/api/v1/flow/flow.proto`). Unknown fields are passed over.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ringfence_model::flow::{
@@ -13,11 +12,12 @@ use ringfence_model::resolve::Hint;
 use ringfence_model::{Labels, Name, PodRef, Port, Protocol, WorkloadRef};
 use serde::Deserialize;
 
+use crate::address;
 use crate::ends::{Descriptions, Nodes};
 use crate::fault::Fault;
 use crate::json::{Cursor, unsigned};
 use crate::ledger::Skip;
-use crate::moment;
+use crate::moment::Moments;
 use crate::reader::Item;
 
 /// The fields of `flow.Flow` that matter, as text.
@@ -73,11 +73,12 @@ enum Description {
 pub(crate) struct Hubble {
     ends: Descriptions<Description>,
     nodes: Nodes,
+    moments: Moments,
 }
 
 impl Hubble {
     pub(crate) fn new() -> Self {
-        Self { ends: Descriptions::new(), nodes: Nodes::new() }
+        Self { ends: Descriptions::new(), nodes: Nodes::new(), moments: Moments::new() }
     }
 
     /// Whether the top-level key shows that a line is Hubble's.
@@ -112,7 +113,7 @@ impl Hubble {
 
     fn flow(&mut self, raw: Raw<'_>) -> Result<Item, Fault> {
         let time = raw.time.ok_or(Fault::Missing("time"))?;
-        let time = moment::parse(time).ok_or_else(|| Fault::value("time", time))?;
+        let time = self.moments.parse(time).ok_or_else(|| Fault::value("time", time))?;
         let verdict = raw.verdict.unwrap_or_default();
         let socket = match raw.kind {
             Some(b"SOCK") => true,
@@ -163,7 +164,8 @@ impl Hubble {
                 Description::Observer => node.as_ref().map(|node| Arc::clone(&node.hint)),
                 Description::Says(hint) => Some(hint),
             };
-            Ok(End { ip: address(ip)?, hint })
+            let address = address::parse(ip).ok_or_else(|| Fault::value("IP address", ip))?;
+            Ok(End { ip: address, hint })
         };
         let source = end("source", raw.source)?;
         let destination = end("destination", raw.destination)?;
@@ -371,13 +373,6 @@ fn port(field: &'static str, text: Option<&[u8]>) -> Result<Port, Fault> {
         .and_then(|n| u16::try_from(n).ok())
         .and_then(Port::new)
         .ok_or_else(|| Fault::value(field, text))
-}
-
-fn address(text: &[u8]) -> Result<IpAddr, Fault> {
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Fault::value("IP address", text))
 }
 
 /// How many events Hubble says it lost.

@@ -159,7 +159,7 @@ impl<'a> Cursor<'a> {
 
 /// Where the quote is that ends the string, which has its text from `at` on. Eight bytes at a time, because most of a
 /// line is strings, and most strings are too short for a search that takes time to set up.
-fn string_end(text: &[u8], mut at: usize) -> Result<usize, JsonError> {
+pub(crate) fn string_end(text: &[u8], mut at: usize) -> Result<usize, JsonError> {
     /// The high bit of each byte that is zero. Bytes after the first such may be wrong.
     const fn zeros(word: u64) -> u64 {
         word.wrapping_sub(u64::from_ne_bytes([1; 8])) & !word & u64::from_ne_bytes([0x80; 8])

@@ -4,6 +4,7 @@
 //! goes to an [`Aggregator`] as [`ringfence_model::Flow`]s, which other sources can feed just as well. The
 //! aggregator finds out which flows are of one connection and who was at its ends, and counts.
 
+mod address;
 mod aggregate;
 mod connection;
 mod ends;

@@ -94,7 +94,7 @@ enum Format {
 
 impl Format {
     fn decode(&mut self, line: &[u8]) -> Result<Item, Fault> {
-        if std::str::from_utf8(line).is_err() {
+        if !line.is_ascii() && std::str::from_utf8(line).is_err() {
             return Err(Fault::Utf8);
         }
         if let Self::Unknown = self {

@@ -9,16 +9,21 @@ use ringfence_model::resolve::Hint;
 use ringfence_model::{Labels, Name, PodRef, Protocol, WorkloadRef};
 
 use super::{Counts, RecordPod, RecordWorkload, VERSION};
+use crate::address;
 use crate::ends::{Descriptions, Nodes};
 use crate::fault::Fault;
 use crate::json::{Cursor, unsigned};
-use crate::moment;
+use crate::moment::Moments;
 use crate::reader::Item;
+use exact::Exact;
+
+mod exact;
 
 /// Turns lines into flows.
 pub(crate) struct Records {
     pods: Descriptions<Arc<Hint>>,
     nodes: Nodes,
+    moments: Moments,
 }
 
 /// One end as text.
@@ -50,7 +55,7 @@ struct Raw<'a> {
 
 impl Records {
     pub(crate) fn new() -> Self {
-        Self { pods: Descriptions::new(), nodes: Nodes::new() }
+        Self { pods: Descriptions::new(), nodes: Nodes::new(), moments: Moments::new() }
     }
 
     /// Whether the top-level key shows that a line is a record.
@@ -72,9 +77,9 @@ impl Records {
         if version != VERSION {
             return Err(Fault::Version(version));
         }
-        let time = |field, text: Option<&[u8]>| {
+        let mut time = |field, text: Option<&[u8]>| {
             let text = text.ok_or(Fault::Missing(field))?;
-            moment::parse(text).ok_or_else(|| Fault::value(field, text))
+            self.moments.parse(text).ok_or_else(|| Fault::value(field, text))
         };
         let (start, end) = (time("start", raw.start)?, time("end", raw.end)?);
         if end < start {
@@ -227,10 +232,7 @@ impl<'a> RawEnd<'a> {
 
     fn ip(&self, field: &'static str) -> Result<IpAddr, Fault> {
         let text = self.ip.ok_or(Fault::Missing(field))?;
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| Fault::value(field, text))
+        address::parse(text).ok_or_else(|| Fault::value(field, text))
     }
 
     fn port(&self, field: &'static str) -> Result<NonZeroU16, Fault> {
@@ -239,93 +241,6 @@ impl<'a> RawEnd<'a> {
             .ok()
             .and_then(NonZeroU16::new)
             .ok_or_else(|| Fault::value(field, text))
-    }
-}
-
-/// A line as [`super::Record`] is written here: members in the order of the fields, without white space and escapes, about
-/// pods that are known. That is nearly every line, and comparing is much faster than parsing. `None` says nothing
-/// about the line but that it is to be parsed.
-struct Exact<'a>(&'a [u8]);
-
-impl<'a> Exact<'a> {
-    fn record(mut self, pods: &mut Descriptions<Arc<Hint>>) -> Option<Raw<'a>> {
-        let mut raw = Raw::default();
-        self.take(br#"{"version":"#)?;
-        raw.version = Some(self.digits()?);
-        self.take(br#","start":""#)?;
-        raw.start = Some(self.text()?);
-        self.take(br#","end":""#)?;
-        raw.end = Some(self.text()?);
-        self.take(br#","observer":{"node":""#)?;
-        raw.node = Some(self.text()?);
-        self.take(br#","side":""#)?;
-        raw.side = Some(self.text()?);
-        self.take(br#"},"protocol":""#)?;
-        raw.protocol = Some(self.text()?);
-        self.take(br#","source":"#)?;
-        raw.source = self.end(pods)?;
-        self.take(br#","destination":"#)?;
-        raw.destination = self.end(pods)?;
-        if self.take(br#","dialled":"#).is_some() {
-            raw.dialled = Some(self.end(pods)?);
-        }
-        self.take(br#","connections":{"opened":"#)?;
-        let opened = unsigned(self.digits()?)?;
-        self.take(br#","refused":"#)?;
-        let refused = unsigned(self.digits()?)?;
-        self.take(br#","denied":"#)?;
-        let denied = unsigned(self.digits()?)?;
-        self.take(b"}")?;
-        raw.counts = Some(Counts { opened, refused, denied });
-        for way in [&br#","sent":{"bytes":"#[..], br#","received":{"bytes":"#] {
-            if self.take(way).is_some() {
-                raw.traffic |= unsigned(self.digits()?)? > 0;
-                self.take(br#","packets":"#)?;
-                raw.traffic |= unsigned(self.digits()?)? > 0;
-                self.take(b"}")?;
-            }
-        }
-        (self.0 == b"}").then_some(raw)
-    }
-
-    fn end(&mut self, pods: &mut Descriptions<Arc<Hint>>) -> Option<RawEnd<'a>> {
-        let mut raw = RawEnd::default();
-        self.take(br#"{"ip":""#)?;
-        let ip = self.text()?;
-        raw.ip = Some(ip);
-        if self.take(br#","port":"#).is_some() {
-            raw.port = Some(self.digits()?);
-        }
-        if self.take(br#","pod":"#).is_some() {
-            let (length, hint) = pods.recognise(ip, self.0)?;
-            self.0 = &self.0[length..];
-            raw.hint = Some(hint);
-        }
-        if self.take(br#","node":""#).is_some() {
-            raw.node = Some(self.text()?);
-        }
-        self.take(b"}")?;
-        Some(raw)
-    }
-
-    fn take(&mut self, literal: &[u8]) -> Option<()> {
-        self.0 = self.0.strip_prefix(literal)?;
-        Some(())
-    }
-
-    /// The rest of a string, and its closing quote.
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|b| matches!(b, b'"' | b'\\'))?;
-        let (text, rest) = self.0.split_at(end);
-        self.0 = rest.strip_prefix(b"\"")?;
-        Some(text)
-    }
-
-    fn digits(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|b| !b.is_ascii_digit())?;
-        let (digits, rest) = self.0.split_at(end);
-        self.0 = rest;
-        Some(digits)
     }
 }
 
