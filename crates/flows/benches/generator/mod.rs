@@ -1,4 +1,7 @@
 //! Flow logs of any size and shape, the same for the same seed.
+//!
+//! Records have the shape that an agent sends: about 490 bytes, both pods by namespace and name, without labels or
+//! owners, bytes and packets both ways; reports of 50 records from the pods of one node, all of one interval.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -140,8 +143,10 @@ impl Generator {
         peer * replicas + (client * 131 + self.next(fanout) * 7) % replicas
     }
 
-    /// What comes in at a time: 50 records about the pods of one node, counted there or at the other end.
+    /// What comes in at a time: 50 records about the pods of one node in one interval, counted there or at the other
+    /// end. An agent names the pods with their namespaces and leaves owners and labels to the cluster's objects.
     fn report(&mut self) {
+        self.nanos += 61_234_567;
         let node = self.next(self.shape.nodes) as usize;
         for _ in 0..50 {
             let pods = u32::try_from(self.by_node[node].len()).unwrap();
@@ -185,11 +190,13 @@ impl Generator {
             }
         }
         let Some(event) = self.pending.pop() else { return };
-        self.nanos += 1_234_567;
         self.line.clear();
         match event.kind {
             Kind::Record { at_server } => self.record(event, at_server),
-            _ => self.hubble(event),
+            _ => {
+                self.nanos += 1_234_567;
+                self.hubble(event);
+            }
         }
         self.line.push('\n');
         self.left -= 1;
@@ -303,9 +310,7 @@ impl Pod {
             node,
             local: format!(r#"{{"ID":{},"identity":{identity},{pod}"#, n % 4000),
             remote: format!(r#"{{"identity":{identity},{pod}"#),
-            record: format!(
-                r#"{{"namespace":"space-{space}","name":"{name}","workload":{{"kind":"Deployment","name":"app-{workload}"}}}}"#
-            ),
+            record: format!(r#"{{"namespace":"space-{space}","name":"{name}"}}"#),
         }
     }
 }
