@@ -41,7 +41,9 @@ example: toolchain ## Write the generated files of examples/shop again
 	cargo run --locked --quiet --package xtask -- example
 
 .PHONY: bench
-bench: toolchain ## Run the benchmarks
+bench: toolchain ## Measure the command on large clusters, and run the benchmarks of the libraries
+	cargo build --locked --release --package ringfence
+	cargo run --locked --quiet --package xtask -- bench --binary "$(or $(CARGO_TARGET_DIR),target)/release/ringfence"
 	cargo bench --locked --workspace --bench '*'
 
 .PHONY: clean

@@ -1,4 +1,5 @@
-//! The command measured on large clusters, beside what it is meant to take.
+//! The command measured on large clusters, beside what it is meant to take. YAML is read and JSON written; the output is
+//! thrown away, so that no disk is measured.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -15,8 +16,8 @@ struct Row {
     name: &'static str,
     shape: Shape,
     task: Task,
-    /// Processor seconds and MB that it should not take more than.
-    aim: (f64, f64),
+    /// Processor seconds and MB that it should not take more than, where there is an aim.
+    aim: Option<(f64, f64)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,18 @@ fn rows() -> Vec<Row> {
     let ownerless = |pods| Shape { per_workload: 0, ..Shape::of(pods) };
     let row = |name, shape, task, aim| Row { name, shape, task, aim };
     vec![
-        row("reach, 1,000 pods", Shape::of(1_000), Task::Reach, (0.04, 40.0)),
-        row("reach, 5,000 pods", Shape::of(5_000), Task::Reach, (0.25, 100.0)),
-        row("reach, 10,000 pods", Shape::of(10_000), Task::Reach, (0.6, 200.0)),
-        row("reach, 1,000 ownerless pods", ownerless(1_000), Task::Reach, (0.3, 150.0)),
-        row("reach, 5,000 ownerless pods", ownerless(5_000), Task::Reach, (5.0, 1_000.0)),
-        row("diff, 5,000 pods, 5% changed", Shape::of(5_000), Task::Diff, (0.5, 200.0)),
+        row("reach, 1,000 pods", Shape::of(1_000), Task::Reach, Some((0.04, 40.0))),
+        row("reach, 5,000 pods", Shape::of(5_000), Task::Reach, Some((0.25, 100.0))),
+        row("reach, 10,000 pods", Shape::of(10_000), Task::Reach, Some((0.6, 200.0))),
+        row("reach, 1,000 ownerless pods", ownerless(1_000), Task::Reach, Some((0.3, 150.0))),
+        row("reach, 5,000 ownerless pods", ownerless(5_000), Task::Reach, Some((5.0, 1_000.0))),
+        row(
+            "reach, 100,000 pods",
+            Shape { per_workload: 20, ..Shape::of(100_000) },
+            Task::Reach,
+            None,
+        ),
+        row("diff, 5,000 pods, 5% changed", Shape::of(5_000), Task::Diff, Some((0.5, 200.0))),
     ]
 }
 
@@ -50,17 +57,33 @@ pub fn run(binary: &Path, directory: &Path, runs: usize) -> anyhow::Result<()> {
         let cost = median(runs, &command)?;
         #[expect(clippy::cast_precision_loss, reason = "memory is below 2^52 KiB")]
         let memory = cost.memory as f64 * 1024.0 / 1e6;
-        let (seconds, (cpu_aim, memory_aim)) = (cost.cpu.as_secs_f64(), row.aim);
-        let missed = seconds > cpu_aim || memory > memory_aim;
+        let seconds = cost.cpu.as_secs_f64();
+        let (cpu_aim, memory_aim) = match row.aim {
+            Some((cpu, memory)) => (cpu.to_string(), memory.to_string()),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        let is_missed = row.aim.is_some_and(|(cpu, most)| seconds > cpu || memory > most);
         println!(
             "{:<30} {answers:>10} {seconds:>9.3} {cpu_aim:>9} {memory:>9.0} {memory_aim:>9}{}",
             row.name,
-            if missed { "  missed" } else { "" }
+            if is_missed { "  missed" } else { "" }
         );
         println!("  {}", row.shape);
     }
+    println!("\naims for the engine alone, which `cargo bench -p ringfence-policy` measures:");
+    for (name, aim) in ENGINE {
+        println!("  {name:<40} {aim}");
+    }
     Ok(())
 }
+
+/// What the engine's own benchmarks should show.
+const ENGINE: [(&str, &str); 4] = [
+    ("compile_and_all_pairs (100000, 20)", "2 s: 100,000 pods, 5,000 workloads, 10,000 policies"),
+    ("decide_10_000 10000", "100 ms: 10,000 connections judged and explained"),
+    ("allows 10000", "5 million a second"),
+    ("relabel_one_pod (100000, 20)", "5 ms"),
+];
 
 fn command(row: &Row, binary: &Path, directory: &Path) -> anyhow::Result<Vec<String>> {
     let mut words = vec![binary.to_owned()];
