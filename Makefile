@@ -44,7 +44,7 @@ example: toolchain ## Write the generated files of examples/shop again
 bench: toolchain ## Measure the command on large clusters, and run the benchmarks of the libraries
 	cargo build --locked --release --package ringfence
 	cargo run --locked --quiet --package xtask -- bench --binary "$(or $(CARGO_TARGET_DIR),target)/release/ringfence"
-	cargo bench --locked --workspace --bench '*'
+	cargo bench --locked --workspace --exclude ringfence-policy --bench '*'
 
 .PHONY: clean
 clean: ## Remove what was built and generated

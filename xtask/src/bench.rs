@@ -70,20 +70,8 @@ pub fn run(binary: &Path, directory: &Path, runs: usize) -> anyhow::Result<()> {
         );
         println!("  {}", row.shape);
     }
-    println!("\naims for the engine alone, which `cargo bench -p ringfence-policy` measures:");
-    for (name, aim) in ENGINE {
-        println!("  {name:<40} {aim}");
-    }
     Ok(())
 }
-
-/// What the engine's own benchmarks should show.
-const ENGINE: [(&str, &str); 4] = [
-    ("compile_and_all_pairs (100000, 20)", "2 s: 100,000 pods, 5,000 workloads, 10,000 policies"),
-    ("decide_10_000 10000", "100 ms: 10,000 connections judged and explained"),
-    ("allows 10000", "5 million a second"),
-    ("relabel_one_pod (100000, 20)", "5 ms"),
-];
 
 fn command(row: &Row, binary: &Path, directory: &Path) -> anyhow::Result<Vec<String>> {
     let mut words = vec![binary.to_owned()];

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 pub mod bench;
 pub mod clock;
 pub mod dependencies;
+pub mod engine;
 pub mod example;
 pub mod large;
 pub mod measure;

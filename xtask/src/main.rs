@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use xtask::large::{self, Shape};
 use xtask::options::Options;
-use xtask::{bench, dependencies, example, measure, root};
+use xtask::{bench, dependencies, engine, example, measure, root};
 
 fn main() -> anyhow::Result<ExitCode> {
     let mut args = std::env::args().skip(1);
@@ -28,6 +28,7 @@ fn main() -> anyhow::Result<ExitCode> {
             let runs = usize::try_from(options.number("runs", 5)?)?;
             options.finish()?;
             bench::run(&binary, &directory, runs)?;
+            engine::run(&root())?;
             Ok(ExitCode::SUCCESS)
         }
         Some("measure") => {
