@@ -29,7 +29,8 @@ use std::net::IpAddr;
 use ringfence_model::object::{Endpoints, Namespace, Node, Objects, Pod, Service};
 use ringfence_model::review::ClusterCidrs;
 use ringfence_model::{
-    ClusterPolicy, Diagnostic, Name, NetworkPolicy, PodRef, ServiceRef, WorkloadRef,
+    ClusterPeer, ClusterPolicy, ClusterRule, Diagnostic, Name, NetworkPolicy, PodRef, ServiceRef,
+    WorkloadRef,
 };
 
 use crate::address_space::Evidence;
@@ -86,6 +87,7 @@ impl Inventory {
         let (finished, mut pods): (Vec<Pod>, Vec<Pod>) =
             pods.into_iter().partition(|pod| pod.phase.is_terminated());
         if manifests {
+            diagnostics.extend(networks_not_judged(&cluster_policies));
             pods.extend(workload::expected_pods(&controllers, &owners));
             pods.sort_by(|a, b| a.reference.cmp(&b.reference));
         }
@@ -230,4 +232,20 @@ impl Inventory {
     pub fn dns(&self) -> &Dns {
         &self.dns
     }
+}
+
+/// Rules on networks speak of the addresses of pods, which pods from manifests do not have.
+fn networks_not_judged(policies: &[ClusterPolicy]) -> Option<Diagnostic> {
+    let names_networks = |rule: &&ClusterRule| {
+        rule.peers.iter().any(|peer| matches!(peer, ClusterPeer::Networks(_)))
+    };
+    let mut rules = policies.iter().flat_map(|policy| policy.egress.iter().chain(&policy.ingress));
+    let rule = rules.find(names_networks)?;
+    let message =
+        "cluster-wide rules on networks are not judged for pods, whose addresses are not known";
+    Some(
+        Diagnostic::warning("networks-not-judged", message)
+            .at(rule.origin.clone())
+            .hint("where the cluster runs, add its pods: kubectl get pods -A -o yaml"),
+    )
 }

@@ -1,5 +1,5 @@
 use ringfence_model::object::{Pod, Service};
-use ringfence_model::{ClusterPods, Selector};
+use ringfence_model::{Action, ClusterPeer, ClusterPods, ClusterPorts, ClusterRule, Selector};
 
 use super::*;
 use crate::fixture::*;
@@ -125,4 +125,34 @@ fn cluster_wide_policies_stand_in_the_order_in_which_they_count() {
           reading of each counts\n  hint: give each object once, from one dump"
         ]
     );
+}
+
+#[test]
+fn rules_on_networks_are_not_judged_for_pods_from_manifests() {
+    let rule = ClusterRule {
+        name: None,
+        origin: origin(9),
+        action: Action::Deny,
+        peers: vec![ClusterPeer::Networks(vec!["0.0.0.0/0".parse().unwrap()])],
+        ports: ClusterPorts::Any,
+    };
+    let policy = ClusterPolicy {
+        kind: ClusterPolicyKind::ClusterNetworkPolicy,
+        name: name("closed"),
+        origin: origin(1),
+        tier: Tier::Admin,
+        priority: 1,
+        subject: ClusterPods { namespaces: Selector::everything(), pods: Selector::everything() },
+        ingress: Vec::new(),
+        egress: vec![rule],
+    };
+    let mut objects = Objects {
+        namespaces: vec![namespace("shop")],
+        controllers: vec![controller("shop/Deployment/web", "app=web")],
+        cluster_policies: vec![policy],
+        ..Objects::default()
+    };
+    assert_eq!(findings(objects.clone(), "networks-not-judged").len(), 1);
+    objects.pods = vec![pod("shop/web", "app=web", "10.0.0.1")];
+    assert!(findings(objects, "networks-not-judged").is_empty());
 }
