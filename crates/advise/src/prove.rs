@@ -190,7 +190,10 @@ impl Proof<'_> {
         for edge in self.case.edges {
             let L4::Port(protocol, port) = edge.key.l4 else { continue };
             match outcomes.get(&edge.key).map(|outcome| outcome.verdict) {
-                Some(Verdict::Kept(_)) => self.must_pass(edge, protocol, port, Check::KeptPasses),
+                Some(Verdict::Kept(_)) => {
+                    let connections = self.after.connections(&edge.key, protocol, port);
+                    self.must_pass(edge, connections, Check::KeptPasses);
+                }
                 // What nobody needs and nobody forbade may be allowed with something else: that is slack.
                 Some(Verdict::Cut(Cut::NeverAccepted) | Verdict::Unknown) => {}
                 Some(Verdict::Cut(_)) => self.must_fail(edge, protocol, port),
@@ -202,8 +205,8 @@ impl Proof<'_> {
         }
     }
 
-    fn must_pass(&mut self, edge: &Edge, protocol: Protocol, port: Port, check: Check) {
-        for connection in self.after.connections(&edge.key, protocol, port) {
+    fn must_pass(&mut self, edge: &Edge, connections: Vec<Connection>, check: Check) {
+        for connection in connections {
             let decision = self.decide(&connection);
             // A rule is needed even where the other end spoils the connection.
             for direction in Direction::BOTH {
@@ -233,12 +236,13 @@ impl Proof<'_> {
         }
     }
 
-    /// An edge between workloads out of scope keeps what the policies in the cluster gave it.
+    /// An edge between workloads out of scope keeps what the policies in the cluster gave it, pair by pair of the pods
+    /// that either set tells apart. Both have the same pods in the same places.
     fn must_not_get_worse(&mut self, edge: &Edge, protocol: Protocol, port: Port) {
-        let before = self.before.connections(&edge.key, protocol, port);
-        if before.iter().all(|connection| self.before.set().allows(connection)) {
-            self.must_pass(edge, protocol, port, Check::OthersUnharmed);
-        }
+        let mut connections = self.before.connections(&edge.key, protocol, port);
+        connections.extend(self.after.connections(&edge.key, protocol, port));
+        connections.retain(|connection| self.before.set().allows(connection));
+        self.must_pass(edge, connections, Check::OthersUnharmed);
     }
 
     /// What no edge shows: name resolution, CIDR rules, included edges to come, general rules.

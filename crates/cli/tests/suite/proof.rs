@@ -205,3 +205,50 @@ spec: {podSelector: {matchLabels: {app: api}}, policyTypes: [Ingress]}
     assert_eq!(checked["neededAndCut"], 2);
     town.run("check", &["-n", "back", "--workload", "StatefulSet/db"]).expect(0);
 }
+
+#[test]
+fn a_workload_out_of_scope_keeps_what_some_of_its_pods_had() {
+    // Before, one of the neighbour's two pods may reach the database; the policy for web takes that away.
+    let pod = |name: &str, ip: &str, side: &str| {
+        format!(
+            "\
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+  namespace: front
+  labels: {{app: web, side: {side}}}
+  ownerReferences: [{{apiVersion: example.dev/v1, kind: Band, name: band, uid: u, controller: true}}]
+spec: {{nodeName: n1, containers: [{{name: main}}]}}
+status: {{phase: Running, podIP: {ip}, podIPs: [{{ip: {ip}}}], startTime: \"2026-03-01T00:00:00Z\"}}
+"
+        )
+    };
+    let guard = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: guard, namespace: back}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from:
+    - namespaceSelector: {}
+      podSelector: {matchLabels: {side: left}}
+    - podSelector: {}
+";
+    let objects = format!(
+        "{guard}{}{}",
+        pod("band-1", "10.1.0.77", "left"),
+        pod("band-2", "10.1.0.78", "right")
+    );
+    let town = Town::new().with(&objects).talking(&[("10.1.0.77", "10.1.1.22", "TCP", 5432, 9)]);
+    let run = town
+        .run("generate", &["-n", "front", "--workload", "Deployment/web", "-o", "out"])
+        .expect(1);
+    assert!(
+        run.stderr.contains("front/Band/band -> back/StatefulSet/db TCP/5432"),
+        "{}",
+        run.stderr
+    );
+}
