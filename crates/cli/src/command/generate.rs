@@ -7,7 +7,8 @@ use anyhow::Context;
 use ringfence_advise::{Case, Certificate, Draft, plan, prove};
 use ringfence_kube::manifest::{self, Notes};
 use ringfence_kube::read::Reader;
-use ringfence_model::NetworkPolicy;
+use ringfence_model::{Diagnostic, NetworkPolicy};
+use ringfence_policy::{EgressView, Profile};
 
 use crate::Outcome;
 use crate::args::GenerateArgs;
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
         scope: &scope,
     };
     let mut plan = plan(case);
+    plan.diagnostics.extend(dialled_egress(args.traffic.profile.profile.1));
     report(&plan.diagnostics);
     plan.diagnostics.extend(traffic.diagnostics.iter().cloned());
 
@@ -59,6 +61,17 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
 
 /// The label by which a later run knows its own files.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "ringfence");
+
+/// Policies are written, and proven, for connections as they reach their destination.
+fn dialled_egress(profile: Profile) -> Option<Diagnostic> {
+    let message = "this network plugin judges egress before Services are translated; the policies are written and \
+                   proven for the pods and ports reached";
+    (profile.egress_view == EgressView::Dialled).then(|| {
+        Diagnostic::warning("egress-before-translation", message).hint(
+            "allow the Service addresses and ports that the workloads dial with CIDR rules of the review",
+        )
+    })
+}
 
 struct PolicyFile {
     path: PathBuf,

@@ -306,3 +306,12 @@ spec:
     let said = "warning[selector-shared]: front/Deployment/web: its policy also selects the pods of front/Deployment/twin";
     assert!(run.stderr.contains(said), "{}", run.stderr);
 }
+
+#[test]
+fn a_profile_whose_egress_is_judged_before_translation_is_warned_about() {
+    let said = "warning[egress-before-translation]";
+    let run =
+        |profile| Town::new().run("generate", &["-n", "front", "--profile", profile]).expect(0);
+    assert!(run("aws-vpc").stderr.contains(said));
+    assert!(!run("common").stderr.contains(said));
+}
