@@ -6,6 +6,7 @@ use std::fmt;
 use ringfence_model::Direction;
 use serde::Serialize;
 
+use crate::check::Passes;
 use crate::readiness::Readiness;
 
 /// Whether a set of policies was proven.
@@ -133,10 +134,10 @@ pub struct JudgedEdge {
 pub struct Change {
     /// `source -> destination port`.
     pub edge: String,
-    /// Allowed with the policies of the cluster.
-    pub before: bool,
-    /// Allowed with the new ones.
-    pub after: bool,
+    /// With the policies of the cluster.
+    pub before: Passes,
+    /// With the new ones.
+    pub after: Passes,
 }
 
 /// Which check failed.

@@ -1,6 +1,9 @@
 //! Observed edges judged by policies.
 
+use std::fmt;
+
 use ringfence_model::{Edge, L4, Nature};
+use serde::Serialize;
 
 use crate::witness::World;
 
@@ -18,16 +21,32 @@ pub struct Checked<'a> {
 }
 
 /// Whether the connections of an edge pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Passes {
     /// Between all pods.
+    #[serde(rename = "allowed")]
     All,
     /// Between some pods only.
+    #[serde(rename = "partly")]
     Some,
     /// Between none.
+    #[serde(rename = "denied")]
     None,
     /// Policies cannot say: ICMP, or an end that is not in the cluster input.
+    #[serde(rename = "unknown")]
     Unknown,
+}
+
+/// As in the JSON of a certificate.
+impl fmt::Display for Passes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::All => "allowed",
+            Self::Some => "partly",
+            Self::None => "denied",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 /// Judges edges, in their order.

@@ -13,6 +13,7 @@ use ringfence_policy::{
 use crate::certificate::{
     Certificate, Change, Check, Checks, Failure, JudgedEdge, Message, Outcome, Window,
 };
+use crate::check::check;
 use crate::dns::DNS_PORT;
 use crate::judge::{Cut, Row, Verdict};
 use crate::need::{Need, Reason};
@@ -361,19 +362,15 @@ impl Proof<'_> {
     }
 
     fn changes(&self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for edge in self.case.edges {
-            let L4::Port(protocol, port) = edge.key.l4 else { continue };
-            let allowed = |world: &World<'_>| {
-                let connections = world.connections(&edge.key, protocol, port);
-                !connections.is_empty() && connections.iter().all(|c| world.set().allows(c))
-            };
-            let (before, after) = (allowed(&self.before), allowed(&self.after));
-            if before != after {
-                changes.push(Change { edge: edge.key.to_string(), before, after });
-            }
-        }
-        changes
+        let edges = self.case.edges;
+        let both = check(&self.before, edges).into_iter().zip(check(&self.after, edges));
+        both.filter(|(before, after)| before.passes != after.passes)
+            .map(|(before, after)| Change {
+                edge: before.edge.key.to_string(),
+                before: before.passes,
+                after: after.passes,
+            })
+            .collect()
     }
 
     fn fail(

@@ -33,7 +33,7 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<String>,
     /// `allowed`, `denied`, `partly` or `unknown`.
-    verdict: &'static str,
+    verdict: Passes,
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
     because: Vec<String>,
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
         .collect();
     let needed_and_cut = edges
         .iter()
-        .filter(|line| line.needed && matches!(line.verdict, "denied" | "partly"))
+        .filter(|line| line.needed && matches!(line.verdict, Passes::None | Passes::Some))
         .count();
     print(args.output, &Answer { needed_and_cut, edges }, text)?;
     Ok(if needed_and_cut == 0 { Outcome::Fine } else { Outcome::Finding })
@@ -94,12 +94,7 @@ fn line(checked: Checked<'_>, left_out: &HashMap<&EdgeKey, String>) -> Line {
         connections: edge.evidence.accepted(),
         needed: why.is_none(),
         left_out: why,
-        verdict: match passes {
-            Passes::All => "allowed",
-            Passes::Some => "partly",
-            Passes::None => "denied",
-            Passes::Unknown => "unknown",
-        },
+        verdict: passes,
         example,
         because,
     }
@@ -109,7 +104,7 @@ fn text(answer: &Answer) -> String {
     let header = ["VERDICT", "SOURCE", "DESTINATION", "PORT", "CONNECTIONS", "NEEDED", "BECAUSE"];
     let row = |line: &Line| {
         [
-            line.verdict.to_owned(),
+            line.verdict.to_string(),
             line.source.clone(),
             line.destination.clone(),
             line.port.clone(),

@@ -144,9 +144,13 @@ impl Town {
 
     /// Generates for namespace `front`; the certificate.
     pub(crate) fn certificate(&self, code: i32) -> serde_json::Value {
-        let run = self.run("generate", &["-n", "front", "-o", "out"]).expect(code);
-        let text = std::fs::read_to_string(self.0.path().join("out/certificate.json"))
-            .unwrap_or_else(|error| panic!("{error}: {}", run.all()));
+        self.run("generate", &["-n", "front", "-o", "out"]).expect(code);
+        self.written_certificate()
+    }
+
+    /// The certificate of the last generation into `out`.
+    pub(crate) fn written_certificate(&self) -> serde_json::Value {
+        let text = std::fs::read_to_string(self.0.path().join("out/certificate.json")).unwrap();
         serde_json::from_str(&text).unwrap()
     }
 

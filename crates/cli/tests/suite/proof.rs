@@ -246,6 +246,11 @@ spec:
     let run = town
         .run("generate", &["-n", "front", "--workload", "Deployment/web", "-o", "out"])
         .expect(1);
+    let certificate = town.written_certificate();
+    let lost = "front/Band/band -> back/StatefulSet/db TCP/5432";
+    let changes = certificate["changes"].as_array().unwrap();
+    let change = changes.iter().find(|change| change["edge"] == lost).unwrap();
+    assert_eq!((&change["before"], &change["after"]), (&"partly".into(), &"denied".into()));
     assert!(
         run.stderr.contains("front/Band/band -> back/StatefulSet/db TCP/5432"),
         "{}",
