@@ -20,10 +20,33 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ("ringfence-kube", &["ringfence-model"]),
     ("ringfence-advise", &["ringfence-inventory", "ringfence-model", "ringfence-policy"]),
     (
+        "ringfence-generate",
+        &["ringfence-advise", "ringfence-kube", "ringfence-model", "ringfence-policy"],
+    ),
+    ("ringfence-store", &["ringfence-model"]),
+    ("ringfence-proto", &[]),
+    ("ringfence-testkit", &[]),
+    (
+        "ringfence-server",
+        &[
+            "ringfence-advise",
+            "ringfence-flows",
+            "ringfence-generate",
+            "ringfence-inventory",
+            "ringfence-kube",
+            "ringfence-model",
+            "ringfence-policy",
+            "ringfence-proto",
+            "ringfence-store",
+            "ringfence-testkit",
+        ],
+    ),
+    (
         "ringfence",
         &[
             "ringfence-advise",
             "ringfence-flows",
+            "ringfence-generate",
             "ringfence-inventory",
             "ringfence-kube",
             "ringfence-model",

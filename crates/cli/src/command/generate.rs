@@ -4,16 +4,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ringfence_advise::{Case, Certificate, Draft, plan, prove};
-use ringfence_kube::manifest::{self, Notes};
-use ringfence_kube::read::Reader;
-use ringfence_model::{Diagnostic, NetworkPolicy};
-use ringfence_policy::{EgressView, Profile};
+use ringfence_advise::{Case, Certificate};
+use ringfence_generate::{Generated, MANAGED_BY, PolicyFile, documents, generate};
 
 use crate::Outcome;
 use crate::args::GenerateArgs;
 use crate::input::{scope, traffic};
-use crate::output::{json, print_text, refuse_errors, report, say};
+use crate::output::{json, print_text, report, say};
 use crate::summary::summary;
 
 /// Writes the policies of the scope and their certificate.
@@ -29,19 +26,12 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
         review: &traffic.review,
         scope: &scope,
     };
-    let mut plan = plan(case);
-    plan.diagnostics.extend(dialled_egress(args.traffic.profile.profile.1));
-    report(&plan.diagnostics);
-    plan.diagnostics.extend(traffic.diagnostics.iter().cloned());
-
-    let files: Vec<PolicyFile> = plan.drafts.iter().map(PolicyFile::of).collect();
-    let written = read_back(&files)?;
-    let certificate =
-        prove(case, &plan, &written, &args.traffic.profile.profile.1, traffic.observed);
+    let Generated { files, certificate, diagnostics, .. } =
+        generate(case, args.traffic.profile.profile.1, traffic.observed, &traffic.diagnostics)?;
+    report(&diagnostics);
 
     if args.output == Path::new("-") {
-        let documents: Vec<&str> = files.iter().flat_map(|file| ["---\n", &file.text]).collect();
-        print_text(&documents.concat())?;
+        print_text(&documents(&files))?;
     } else {
         write_directory(&args.output, &files, &certificate)?;
     }
@@ -57,54 +47,6 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
         }
     }
     Ok(if certificate.is_proven() { Outcome::Fine } else { Outcome::Finding })
-}
-
-/// The label by which a later run knows its own files.
-const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "ringfence");
-
-/// Policies are written, and proven, for connections as they reach their destination.
-fn dialled_egress(profile: Profile) -> Option<Diagnostic> {
-    let message = "this network plugin judges egress before Services are translated; the policies are written and \
-                   proven for the pods and ports reached";
-    (profile.egress_view == EgressView::Dialled).then(|| {
-        Diagnostic::warning("egress-before-translation", message).hint(
-            "allow the Service addresses and ports that the workloads dial with CIDR rules of the review",
-        )
-    })
-}
-
-struct PolicyFile {
-    path: PathBuf,
-    text: String,
-}
-
-impl PolicyFile {
-    fn of(draft: &Draft) -> Self {
-        let policy = &draft.policy;
-        let notes = Notes {
-            header: draft.header.clone(),
-            labels: [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into(),
-            ingress: draft.ingress_comments.clone(),
-            egress: draft.egress_comments.clone(),
-            ..Notes::default()
-        };
-        Self {
-            path: Path::new(policy.namespace.as_str()).join(format!("{}.yaml", policy.name)),
-            text: manifest::policy(policy, &notes),
-        }
-    }
-}
-
-/// The policies as anybody will read them.
-fn read_back(files: &[PolicyFile]) -> anyhow::Result<Vec<NetworkPolicy>> {
-    let mut reader = Reader::new();
-    for file in files {
-        reader.bytes(&file.path.display().to_string(), file.text.as_bytes());
-    }
-    let input = reader.finish();
-    report(&input.diagnostics);
-    refuse_errors(&input.diagnostics)?;
-    Ok(input.objects.policies)
 }
 
 /// Where the policies stand in the output directory, apart from the certificate, so that the folder can be applied.

@@ -1,0 +1,10 @@
+//! The server: live clusters, flow ingest, one API. The same libraries as the command line, over a store.
+//!
+//! **Invariant**: adds freshness, not different logic: what a scope comes out as is decided in `advise` alone.
+
+pub mod app;
+pub mod cluster;
+pub mod event;
+pub mod principal;
+
+pub use app::App;

@@ -1,0 +1,1 @@
+//! Doubles of the systems that Ringfence talks to, for tests: they speak the real protocols over loopback.
