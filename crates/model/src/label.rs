@@ -128,14 +128,14 @@ impl fmt::Display for Requirement {
 /// ("An empty label selector matches all objects", `metav1.LabelSelector`).
 ///
 /// `matchLabels` entries are kept as `In` with one value, to which the API defines them equal.
-/// Requirements are sorted and distinct, so that equal selectors compare equal.
+/// Requirements are sorted and distinct, so that equal selectors compare equal. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Selector(Box<[Requirement]>);
+pub struct Selector(Arc<[Requirement]>);
 
 impl Selector {
     /// Matches every object.
     pub fn everything() -> Self {
-        Self(Box::default())
+        Self(Arc::default())
     }
 
     /// Matches objects that carry all these labels.
