@@ -3,8 +3,11 @@
 //! **Invariant**: adds freshness, not different logic: what a scope comes out as is decided in `advise` alone.
 
 pub mod app;
+pub mod auth;
 pub mod cluster;
 pub mod event;
 pub mod principal;
+pub mod problem;
+pub mod shutdown;
 
 pub use app::App;
