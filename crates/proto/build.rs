@@ -1,0 +1,13 @@
+//! Makes Rust of the `.proto` files, without needing `protoc`.
+
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let files = ["ringfence/agent/v1/agent.proto", "hubble/flow.proto", "hubble/observer.proto"];
+    let descriptors = protox::compile(files, ["proto"])?;
+    tonic_prost_build::configure()
+        .bytes(".ringfence.agent.v1.Batch.body")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
