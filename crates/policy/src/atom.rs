@@ -248,6 +248,84 @@ impl AddressSpace {
         })
     }
 
+    /// Cuts the space along one more block, the last of all. Returns the atoms that were cut, each with the new one
+    /// for its part inside the block.
+    pub(crate) fn add(&mut self, block: &Block, apart: &HashSet<IpAddr>) -> Vec<(u32, u32)> {
+        let (family, inside) = inside(block, apart);
+        let mut pieces: Vec<(u128, u32, bool)> = Vec::new();
+        let line = &self.lines[family as usize];
+        let edges = inside.iter().flat_map(|(first, last)| {
+            [Some(*first), last.checked_add(1).filter(|n| *n <= family.last())]
+        });
+        let mut starts: Vec<u128> = line.starts.iter().copied().chain(edges.flatten()).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        for start in starts {
+            let place = inside.partition_point(|(first, _)| *first <= start);
+            let is_inside = place > 0 && start <= inside[place - 1].1;
+            pieces.push((start, line.atom(start), is_inside));
+        }
+        // An atom is cut when a part of it is outside: here, or in the other family.
+        let other = &self.lines[Family::BOTH[1 - family as usize] as usize];
+        let mut outside: HashSet<u32> = other.atoms.iter().copied().collect();
+        outside.extend(pieces.iter().filter(|(_, _, is_inside)| !is_inside).map(|piece| piece.1));
+        let mut cut: Vec<(u32, u32)> = Vec::new();
+        let mut members: Vec<u32> = Vec::new();
+        for (_, atom, is_inside) in &mut pieces {
+            if !*is_inside {
+                continue;
+            }
+            if outside.contains(atom) {
+                let known = cut.iter().find(|(whole, _)| whole == atom).map(|(_, part)| *part);
+                *atom = known.unwrap_or_else(|| {
+                    let part = index(self.atoms.len());
+                    self.atoms.push(Atom { ranges: Vec::new() });
+                    cut.push((*atom, part));
+                    part
+                });
+            }
+            members.push(*atom);
+        }
+        self.lay(family, &pieces);
+        for &(whole, part) in &cut {
+            for block in &mut self.of_block {
+                if block.contains(whole) {
+                    block.set(part, true);
+                }
+            }
+        }
+        members.sort_unstable();
+        members.dedup();
+        self.of_block.push(EndSet::new(members, self.atoms.len()));
+        cut
+    }
+
+    /// Lays the line of a family anew, and the ranges of its atoms.
+    fn lay(&mut self, family: Family, pieces: &[(u128, u32, bool)]) {
+        for atom in &mut self.atoms {
+            atom.ranges.retain(|(first, _)| number(*first).0 != family);
+        }
+        let mut line = Line::default();
+        for (n, &(start, atom, _)) in pieces.iter().enumerate() {
+            let last = pieces.get(n + 1).map_or(family.last(), |next| next.0 - 1);
+            let is_more = line.atoms.last() == Some(&atom);
+            let ranges = &mut self.atoms[atom as usize].ranges;
+            match ranges.last_mut() {
+                Some(range) if is_more => range.1 = family.address(last),
+                _ => {
+                    line.starts.push(start);
+                    line.atoms.push(atom);
+                    ranges.push((family.address(start), family.address(last)));
+                }
+            }
+        }
+        self.lines[family as usize] = line;
+        // IPv4 before IPv6.
+        for atom in &mut self.atoms {
+            atom.ranges.sort_unstable();
+        }
+    }
+
     /// The common cut of two spaces: for every pair of atoms that share addresses, what they share.
     pub(crate) fn joint(&self, other: &Self) -> Vec<((u32, u32), Atom)> {
         let mut found: Vec<((u32, u32), Atom)> = Vec::new();
@@ -304,13 +382,49 @@ fn cuts(blocks: &[Block], apart: &HashSet<IpAddr>) -> Vec<Cut> {
     cuts
 }
 
+/// The first and the last address of a prefix.
+fn bounds(cidr: Cidr) -> (Family, u128, u128) {
+    let (family, first) = number(cidr.net().network());
+    let last = match cidr.net() {
+        IpNet::V4(net) => net.broadcast().to_bits().into(),
+        IpNet::V6(net) => net.broadcast().to_bits(),
+    };
+    (family, first, last)
+}
+
+/// The addresses in a block, as ranges in ascending order.
+fn inside(block: &Block, apart: &HashSet<IpAddr>) -> (Family, Vec<(u128, u128)>) {
+    let (family, first, last) = bounds(block.block.cidr());
+    let mut holes: Vec<(u128, u128)> = block
+        .block
+        .except()
+        .iter()
+        .map(|except| {
+            let (_, first, last) = bounds(*except);
+            (first, last)
+        })
+        .collect();
+    if block.sees == Sees::ByProfile {
+        let inside = apart.iter().filter(|ip| block.block.cidr().contains(**ip));
+        holes.extend(inside.map(|ip| (number(*ip).1, number(*ip).1)));
+    }
+    holes.sort_unstable();
+    let mut ranges = Vec::new();
+    let mut from = Some(first);
+    for (hole, end) in holes {
+        if let Some(from) = from.filter(|from| *from < hole) {
+            ranges.push((from, hole - 1));
+        }
+        // Holes nest or lie apart.
+        from = from.and_then(|from| Some(from.max(end.checked_add(1)?)));
+    }
+    ranges.extend(from.filter(|from| *from <= last).map(|from| (from, last)));
+    (family, ranges)
+}
+
 impl Cut {
     fn new(cidr: Cidr) -> Self {
-        let (family, first) = number(cidr.net().network());
-        let last = match cidr.net() {
-            IpNet::V4(net) => net.broadcast().to_bits().into(),
-            IpNet::V6(net) => net.broadcast().to_bits(),
-        };
+        let (family, first, last) = bounds(cidr);
         Self { family, first, last, begins: Vec::new(), excepts: Vec::new(), apart: false }
     }
 }

@@ -94,6 +94,32 @@ impl Classes {
         (class, was_empty)
     }
 
+    /// Divides a class whose pods have other keys than before. The part with the old key, or the first, stays where it
+    /// is; returns the classes of the others.
+    pub(crate) fn divide(&mut self, class: u32, parts: Vec<(ClassKey, Vec<PodIx>)>) -> Vec<u32> {
+        let old = &self.keys[class as usize];
+        let stays = parts.iter().position(|(key, _)| key == old).unwrap_or_default();
+        let mut new = Vec::new();
+        for (n, (key, pods)) in parts.into_iter().enumerate() {
+            if n == stays {
+                let old = std::mem::replace(&mut self.keys[class as usize], key.clone());
+                if old != key {
+                    self.ids.remove(&old);
+                    self.ids.insert(key, class);
+                }
+                self.list[class as usize].pods = pods;
+                continue;
+            }
+            let namespace = self.list[class as usize].namespace.clone();
+            let mut part = class;
+            for pod in pods {
+                (part, _) = self.put(pod, key.clone(), &namespace);
+            }
+            new.push(part);
+        }
+        new
+    }
+
     /// Takes a pod out of its class, which may be left empty.
     pub(crate) fn take(&mut self, pod: PodIx) -> u32 {
         let class = self.of_pod[pod.place()];

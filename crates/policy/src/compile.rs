@@ -1,24 +1,21 @@
 //! From objects to a [`PolicySet`].
 
-mod tiers;
-
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 use ringfence_model::{
-    ClusterPods, ClusterPolicy, Diagnostic, Direction, Name, NamespaceScope, NetworkPolicy,
-    PeerMatch, Peers, PortRange, PortTarget, Ports, Protocol, Rule, Selector,
+    ClusterPeer, ClusterPolicy, Diagnostic, Direction, Name, NetworkPolicy, Selector,
 };
 
-use crate::atom::{AddressSpace, Block, Sees};
+use crate::atom::{AddressSpace, Sees};
 use crate::class::{Classes, Distinction};
 use crate::cluster::Cluster;
-use crate::compiled::{CompiledPolicy, CompiledRule, Meaning, NOT_ISOLATED, PortTest, Side, Term};
-use crate::connection::ConnectionSet;
-use crate::end_set::EndSet;
-use crate::index::{PolicyIx, index};
+use crate::compiled::{CompiledPolicy, Meaning, NOT_ISOLATED, Side};
+use crate::index::{ClusterPolicyIx, PolicyIx, index};
 use crate::policy_set::PolicySet;
-use crate::profile::{EndPort, IpBlockNodes};
+use crate::profile::IpBlockNodes;
+use crate::rules::{Finder, Tables, Translator};
+use crate::tier::{TierSide, TierTerm, Tiers, in_order};
 use crate::vocabulary::LabelIndex;
 use crate::words::Words;
 
@@ -28,7 +25,7 @@ pub(crate) fn compile(
     cluster_policies: &[ClusterPolicy],
 ) -> (PolicySet, Vec<Diagnostic>) {
     let mut diagnostics = duplicates(&policies);
-    diagnostics.extend(cluster_policies.iter().flat_map(tiers::unjudged));
+    diagnostics.extend(cluster_policies.iter().flat_map(unjudged));
     let words = Words::of(&cluster, &policies, cluster_policies);
     let apart = match cluster.profile.ip_block_nodes {
         IpBlockNodes::Match => &HashSet::default(),
@@ -36,29 +33,60 @@ pub(crate) fn compile(
     };
     let space = AddressSpace::new(&words.blocks, apart);
     let classes = Distinction { cluster: &cluster, words: &words, space: &space }.classes();
-    let mut compiler = Compiler::new(&cluster, &words, &classes, &space);
-    let judged: Vec<CompiledPolicy> = (0u32..)
-        .zip(&policies)
-        .map(|(n, policy)| compiler.policy(PolicyIx::new(n), policy))
+    let ends = classes.list.len() + space.atoms.len();
+    let mut tables = Tables::new();
+    let finder = Index::new(&cluster, &words, &classes, &space);
+    let mut translator =
+        Translator { cluster: &cluster, words: &words, ends, tables: &mut tables, finder };
+    let compiled: Vec<CompiledPolicy> = policies
+        .iter()
+        .map(|policy| CompiledPolicy {
+            subjects: translator.finder.subjects(policy),
+            rules: translator.rules(policy),
+        })
         .collect();
-    let ends = compiler.ends;
-    let sides = Direction::BOTH.map(|direction| side(&judged, direction, ends));
-    let tiers = compiler.tiers(cluster_policies);
-    let (sets, meanings, ports) = (compiler.sets, compiler.meanings, compiler.ports.items);
+    let tiers = tiers(cluster_policies, &mut translator);
+    let sides = Direction::BOTH.map(|direction| side(&compiled, direction, ends));
+    let removed = HashSet::default();
     let set = PolicySet {
         cluster,
         policies,
+        removed,
         tiers,
         words,
         classes,
         space,
-        sets,
-        meanings,
-        ports,
-        compiled: judged,
+        tables,
+        compiled,
         sides,
     };
     (set, diagnostics)
+}
+
+/// What the engine cannot judge of a cluster-wide policy.
+pub(crate) fn unjudged(policy: &ClusterPolicy) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for rule in Direction::BOTH.into_iter().flat_map(|direction| policy.rules(direction)) {
+        for peer in &rule.peers {
+            let diagnostic = match peer {
+                ClusterPeer::Unknown => Diagnostic::warning(
+                    "unknown-peer",
+                    "has a peer of unknown kind: Accept rules with it match nothing, others deny all",
+                )
+                .hint("use a version that knows this kind, or check its spelling"),
+                ClusterPeer::DomainNames(_) => Diagnostic::warning(
+                    "domain-names-not-judged",
+                    "accepts domain names, which are not resolved here and match nothing",
+                )
+                .hint("see these connections as allowed to the addresses of the names"),
+                ClusterPeer::Pods(_) | ClusterPeer::Nodes(_) | ClusterPeer::Networks(_) => continue,
+            };
+            diagnostics.push(
+                diagnostic.at(rule.origin.clone()).about(format!("ClusterNetworkPolicy {policy}")),
+            );
+        }
+    }
+    diagnostics
 }
 
 fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
@@ -80,40 +108,8 @@ fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
     diagnostics
 }
 
-/// Distinct items with numbers.
-struct Interned<T> {
-    items: Vec<T>,
-    ids: HashMap<T, u32>,
-}
-
-impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
-    fn new() -> Self {
-        Self { items: Vec::new(), ids: HashMap::default() }
-    }
-
-    fn id(&mut self, item: T) -> u32 {
-        let next = index(self.items.len());
-        *self.ids.entry(item).or_insert_with_key(|item| {
-            self.items.push(item.clone());
-            next
-        })
-    }
-}
-
-/// A peer, as far as it decides which ends it stands for.
-#[derive(PartialEq, Eq, Hash)]
-enum PeerKey<'a> {
-    /// By name: a namespace may become known later.
-    Own(&'a Name, &'a Selector),
-    Matching(&'a Selector, &'a Selector),
-    Cluster(&'a ClusterPods),
-    Block(u32),
-}
-
-/// The set of everybody.
-const EVERYBODY: u32 = 0;
-
-struct Compiler<'a> {
+/// Finds members through the labels of all classes, which are indexed once for all policies.
+struct Index<'a> {
     cluster: &'a Cluster,
     words: &'a Words,
     classes: &'a Classes,
@@ -122,22 +118,35 @@ struct Compiler<'a> {
     class_labels: LabelIndex,
     /// The classes that have an address in each atom.
     classes_in: Vec<Vec<u32>>,
-    ends: usize,
-    peers: HashMap<PeerKey<'a>, u32>,
-    unions: HashMap<Box<[u32]>, u32>,
     /// Pod selectors that apply across namespaces.
-    everywhere: HashMap<&'a Selector, Arc<[u32]>>,
+    everywhere: HashMap<Selector, Arc<[u32]>>,
     every_class: Vec<u32>,
     every_namespace: Vec<u32>,
-    sets: Vec<EndSet>,
-    meanings: Vec<Meaning>,
-    ports: Interned<PortTest>,
 }
 
 /// Up to how many selected namespaces are looked into one by one.
 const FEW_NAMESPACES: usize = 2;
 
-impl<'a> Compiler<'a> {
+impl Finder for Index<'_> {
+    fn members(&mut self, meaning: &Meaning) -> Vec<u32> {
+        match meaning {
+            Meaning::Everybody | Meaning::Union(_) => Vec::new(),
+            Meaning::Own(namespace, pods) => self.ends_of(self.in_namespace(namespace, pods)),
+            Meaning::Matching(namespaces, pods) => {
+                let classes = self.in_matching(namespaces, pods);
+                self.ends_of(classes)
+            }
+            Meaning::Cluster(pods) => {
+                let mut found = self.in_matching(&pods.namespaces, &pods.pods);
+                found.retain(|class| !self.classes.keys[*class as usize].host_network);
+                self.ends_of(found)
+            }
+            Meaning::Block(block) => self.in_block(*block),
+        }
+    }
+}
+
+impl<'a> Index<'a> {
     fn new(
         cluster: &'a Cluster,
         words: &'a Words,
@@ -160,124 +169,15 @@ impl<'a> Compiler<'a> {
             ),
             class_labels: LabelIndex::new(classes.keys.iter().map(|k| k.labels.clone()).collect()),
             classes_in,
-            ends: classes.list.len() + space.atoms.len(),
-            peers: HashMap::default(),
-            unions: HashMap::default(),
             everywhere: HashMap::default(),
             every_class: (0..index(classes.list.len())).collect(),
             every_namespace: (0..index(cluster.namespaces.len())).collect(),
-            // Everybody comes first.
-            sets: vec![EndSet::All],
-            meanings: vec![Meaning::Everybody],
-            ports: Interned::new(),
         }
     }
 
-    fn add(&mut self, set: EndSet, meaning: Meaning) -> u32 {
-        self.sets.push(set);
-        self.meanings.push(meaning);
-        index(self.sets.len() - 1)
-    }
-
-    fn policy(&mut self, policy: PolicyIx, text: &'a NetworkPolicy) -> CompiledPolicy {
-        let namespace = &text.namespace;
-        CompiledPolicy {
-            subjects: self.ends_of(self.in_namespace(self.known(namespace), &text.pod_selector)),
-            rules: Direction::BOTH.map(|direction| {
-                let rules = (0u32..).zip(text.rules(direction)?);
-                Some(
-                    rules
-                        .map(|(n, rule)| {
-                            let meaning = |peer| Meaning::Peer { policy, direction, rule: n, peer };
-                            self.rule(namespace, rule, meaning)
-                        })
-                        .collect(),
-                )
-            }),
-        }
-    }
-
-    fn rule(
-        &mut self,
-        namespace: &'a Name,
-        rule: &'a Rule,
-        meaning: impl Fn(u32) -> Meaning,
-    ) -> CompiledRule {
-        let (peers, all) = match &rule.peers {
-            Peers::Any => (Vec::new(), EVERYBODY),
-            Peers::Only(list) => {
-                let peers = (0u32..).zip(list);
-                let sets: Vec<u32> =
-                    peers.map(|(n, peer)| self.peer(namespace, peer, meaning(n))).collect();
-                let union = self.union(&sets);
-                (sets, union)
-            }
-        };
-        let ports = self.port_test(&rule.ports);
-        CompiledRule { peers, term: Term { peers: all, ports } }
-    }
-
-    fn union(&mut self, sets: &[u32]) -> u32 {
-        if let [one] = sets {
-            return *one;
-        }
-        let mut parts = sets.to_vec();
-        parts.sort_unstable();
-        parts.dedup();
-        let parts: Box<[u32]> = parts.into();
-        if let Some(set) = self.unions.get(&parts) {
-            return *set;
-        }
-        let mut ends = Vec::new();
-        for set in &parts {
-            self.sets[*set as usize].for_each(self.ends, |end| ends.push(end));
-        }
-        ends.sort_unstable();
-        ends.dedup();
-        let set = self.add(EndSet::new(ends, self.ends), Meaning::Union(parts.clone()));
-        self.unions.insert(parts, set);
-        set
-    }
-
-    fn peer(&mut self, namespace: &'a Name, peer: &'a PeerMatch, meaning: Meaning) -> u32 {
-        match peer {
-            PeerMatch::Pods { namespaces: NamespaceScope::Own, pods } => {
-                self.peer_set(PeerKey::Own(namespace, pods), meaning)
-            }
-            PeerMatch::Pods { namespaces: NamespaceScope::Matching(selector), pods } => {
-                self.peer_set(PeerKey::Matching(selector, pods), meaning)
-            }
-            PeerMatch::IpBlock(block) => {
-                let block = Block { block: block.clone(), sees: Sees::ByProfile };
-                let id = self.words.block_id(&block).unwrap_or_default();
-                self.peer_set(PeerKey::Block(id), Meaning::Block(id))
-            }
-        }
-    }
-
-    fn peer_set(&mut self, key: PeerKey<'a>, meaning: Meaning) -> u32 {
-        if let Some(set) = self.peers.get(&key) {
-            return *set;
-        }
-        let ends = match &key {
-            PeerKey::Own(namespace, pods) => {
-                self.ends_of(self.in_namespace(self.known(namespace), pods))
-            }
-            PeerKey::Matching(selector, pods) => {
-                let classes = self.in_matching(selector, pods);
-                self.ends_of(classes)
-            }
-            PeerKey::Cluster(pods) => self.cluster_pods(pods),
-            PeerKey::Block(block) => self.in_block(*block),
-        };
-        let set = self.add(EndSet::new(ends, self.ends), meaning);
-        self.peers.insert(key, set);
-        set
-    }
-
-    /// The number of a namespace, when it is known.
-    fn known(&self, namespace: &Name) -> Option<u32> {
-        self.cluster.namespace_ids.get(namespace).copied()
+    /// The ends that a policy selects, sorted.
+    fn subjects(&self, policy: &NetworkPolicy) -> Vec<u32> {
+        self.ends_of(self.in_namespace(&policy.namespace, &policy.pod_selector))
     }
 
     /// Classes as ends: behind all atoms.
@@ -290,8 +190,12 @@ impl<'a> Compiler<'a> {
     }
 
     /// The classes of one namespace that the selector matches. Selectors ignore pods that count as their node.
-    fn in_namespace(&self, namespace: Option<u32>, selector: &Selector) -> Vec<u32> {
-        let Some(namespace) = namespace else { return Vec::new() };
+    fn in_namespace(&self, namespace: &Name, selector: &Selector) -> Vec<u32> {
+        let known = self.cluster.namespace_ids.get(namespace);
+        known.map_or_else(Vec::new, |namespace| self.in_known(*namespace, selector))
+    }
+
+    fn in_known(&self, namespace: u32, selector: &Selector) -> Vec<u32> {
         self.select(selector, &self.classes.of_namespace[namespace as usize])
     }
 
@@ -301,11 +205,11 @@ impl<'a> Compiler<'a> {
         found
     }
 
-    fn in_matching(&mut self, namespaces: &Selector, pods: &'a Selector) -> Vec<u32> {
+    fn in_matching(&mut self, namespaces: &Selector, pods: &Selector) -> Vec<u32> {
         let all = &self.every_namespace;
         let matching = self.namespace_labels.select(&self.words.namespaces, namespaces, all);
         if matching.len() <= FEW_NAMESPACES {
-            let ranges = matching.iter().flat_map(|n| self.in_namespace(Some(*n), pods));
+            let ranges = matching.iter().flat_map(|n| self.in_known(*n, pods));
             let mut found: Vec<u32> = ranges.collect();
             found.sort_unstable();
             return found;
@@ -314,7 +218,7 @@ impl<'a> Compiler<'a> {
             Arc::clone(found)
         } else {
             let found: Arc<[u32]> = self.select(pods, &self.every_class).into();
-            self.everywhere.insert(pods, Arc::clone(&found));
+            self.everywhere.insert(pods.clone(), Arc::clone(&found));
             found
         };
         if matching.len() == self.cluster.namespaces.len() {
@@ -343,35 +247,37 @@ impl<'a> Compiler<'a> {
         ends.extend(self.ends_of(classes));
         ends
     }
+}
 
-    fn port_test(&mut self, ports: &Ports) -> u32 {
-        let mut numbers: Vec<(Protocol, PortRange)> = Vec::new();
-        let mut names: Vec<(u32, Protocol)> = Vec::new();
-        match ports {
-            Ports::Any => numbers.extend(Protocol::ALL.map(|p| (p, PortRange::ALL))),
-            Ports::Only(list) => {
-                for item in list {
-                    match &item.target {
-                        PortTarget::Any => numbers.push((item.protocol, PortRange::ALL)),
-                        PortTarget::Numbers(range) => {
-                            let range = match self.cluster.profile.end_port {
-                                EndPort::Enforced => *range,
-                                EndPort::FirstPortOnly => PortRange::single(range.first()),
-                            };
-                            numbers.push((item.protocol, range));
-                        }
-                        PortTarget::Named(name) => names.extend(
-                            self.words.port_names.get(name).map(|name| (*name, item.protocol)),
-                        ),
-                    }
-                }
+fn tiers(policies: &[ClusterPolicy], translator: &mut Translator<'_, Index<'_>>) -> Tiers {
+    let subjects: Vec<Vec<u32>> = policies
+        .iter()
+        .map(|policy| translator.finder.members(&Meaning::Cluster(policy.subject.clone())))
+        .collect();
+    let terms: Vec<[Vec<TierTerm>; 2]> = (0u32..)
+        .zip(policies)
+        .map(|(n, policy)| translator.tier_terms(ClusterPolicyIx::new(n), policy))
+        .collect();
+    let order = in_order(policies);
+    let sides = Direction::BOTH.map(|direction| {
+        let mut side = TierSide::default();
+        if policies.iter().all(|policy| policy.rules(direction).is_empty()) {
+            return side;
+        }
+        let mut of_end: Vec<Vec<ClusterPolicyIx>> = vec![Vec::new(); translator.ends];
+        let ruling = order.iter().filter(|ix| !policies[ix.place()].rules(direction).is_empty());
+        for &ix in ruling {
+            for subject in &subjects[ix.place()] {
+                of_end[*subject as usize].push(ix);
             }
         }
-        names.sort_unstable();
-        names.dedup();
-        let numbers: ConnectionSet = numbers.into_iter().collect();
-        self.ports.id(PortTest { numbers, names: names.into() })
-    }
+        for members in of_end {
+            let group = side.group_of(members.into(), policies, &terms, direction);
+            side.group.push(group);
+        }
+        side
+    });
+    Tiers { policies: policies.to_vec(), removed: HashSet::default(), subjects, terms, sides }
 }
 
 /// Groups ends by the policies that isolate them.
@@ -385,10 +291,10 @@ fn side(compiled: &[CompiledPolicy], direction: Direction, ends: usize) -> Side 
         }
     }
     let mut side = Side::default();
-    let none = side.group_of(Vec::new(), compiled, direction);
+    let none = side.group_of(Box::default(), compiled, direction);
     debug_assert_eq!(none, NOT_ISOLATED);
     for policies in isolating {
-        let group = side.group_of(policies, compiled, direction);
+        let group = side.group_of(policies.into(), compiled, direction);
         side.group.push(group);
     }
     side

@@ -1,10 +1,10 @@
 //! Policies as the engine keeps them: sets of ends, and tests of ports.
 
 use foldhash::HashMap;
-use ringfence_model::{Direction, Protocol};
+use ringfence_model::{ClusterPods, Direction, Name, Protocol, Selector};
 
 use crate::connection::ConnectionSet;
-use crate::index::{ClusterPolicyIx, PolicyIx, index};
+use crate::index::{PolicyIx, index};
 
 /// The `ports` of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub(crate) struct PortTest {
 }
 
 /// A policy as sets of ends. The lists are those of the policy, in its order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CompiledPolicy {
     /// The ends it selects, sorted.
     pub(crate) subjects: Vec<u32>,
@@ -33,24 +33,16 @@ pub(crate) struct CompiledRule {
     pub(crate) term: Term,
 }
 
-/// What a set of ends stands for, so that a class that comes later can be judged too.
-#[derive(Clone, Debug)]
+/// What a set of ends stands for, so that equal ones are kept once and a class that comes later can be judged too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Meaning {
     Everybody,
-    /// An entry of `from` or `to` of a `NetworkPolicy` that selects pods.
-    Peer {
-        policy: PolicyIx,
-        direction: Direction,
-        rule: u32,
-        peer: u32,
-    },
-    /// A peer of a cluster-wide policy that selects pods.
-    ClusterPeer {
-        policy: ClusterPolicyIx,
-        direction: Direction,
-        rule: u32,
-        peer: u32,
-    },
+    /// Pods of one namespace, by name: it may become known later.
+    Own(Name, Selector),
+    /// Pods of the namespaces with these labels.
+    Matching(Selector, Selector),
+    /// Pods as a cluster-wide policy means them.
+    Cluster(ClusterPods),
     /// A block of addresses.
     Block(u32),
     /// The members of any of these sets.
@@ -73,29 +65,50 @@ pub(crate) struct Side {
     pub(crate) policies: Vec<Box<[PolicyIx]>>,
     /// The distinct terms of each group.
     pub(crate) terms: Vec<Box<[Term]>>,
-    pub(crate) ids: HashMap<Box<[PolicyIx]>, u32>,
+    ids: HashMap<Box<[PolicyIx]>, u32>,
+    /// Groups that no end is in any more, to be used again.
+    free: Vec<u32>,
 }
 
 impl Side {
     /// The group of the ends that these policies isolate.
     pub(crate) fn group_of(
         &mut self,
-        isolating: Vec<PolicyIx>,
+        isolating: Box<[PolicyIx]>,
         compiled: &[CompiledPolicy],
         direction: Direction,
     ) -> u32 {
-        let next = index(self.policies.len());
-        *self.ids.entry(isolating.into()).or_insert_with_key(|isolating| {
-            let rules = isolating
-                .iter()
-                .filter_map(|p| compiled[p.place()].rules[direction as usize].as_ref());
-            let mut terms: Vec<Term> = rules.flatten().map(|rule| rule.term).collect();
-            terms.sort_unstable();
-            terms.dedup();
-            self.policies.push(isolating.clone());
-            self.terms.push(terms.into());
-            next
-        })
+        if let Some(group) = self.ids.get(&isolating) {
+            return *group;
+        }
+        let rules =
+            isolating.iter().filter_map(|p| compiled[p.place()].rules[direction as usize].as_ref());
+        let mut terms: Vec<Term> = rules.flatten().map(|rule| rule.term).collect();
+        terms.sort_unstable();
+        terms.dedup();
+        let group = self.free.pop().unwrap_or_else(|| {
+            self.policies.push(Box::default());
+            self.terms.push(Box::default());
+            index(self.policies.len() - 1)
+        });
+        self.policies[group as usize].clone_from(&isolating);
+        self.terms[group as usize] = terms.into();
+        self.ids.insert(isolating, group);
+        group
+    }
+
+    /// Forgets the groups of a policy that isolates no end any more.
+    pub(crate) fn forget(&mut self, policy: PolicyIx) {
+        let (free, terms, policies) = (&mut self.free, &mut self.terms, &mut self.policies);
+        self.ids.retain(|isolating, group| {
+            let is_kept = isolating.binary_search(&policy).is_err();
+            if !is_kept {
+                terms[*group as usize] = Box::default();
+                policies[*group as usize] = Box::default();
+                free.push(*group);
+            }
+            is_kept
+        });
     }
 }
 

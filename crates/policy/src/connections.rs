@@ -48,7 +48,7 @@ impl Connections {
 
     pub(crate) fn resolve(&mut self, set: &PolicySet, ports: u32, named: u32) -> u32 {
         // Most rules name no port by name and mean the same everywhere.
-        let named = if set.ports[ports as usize].names.is_empty() { 0 } else { named };
+        let named = if set.port(ports).names.is_empty() { 0 } else { named };
         if let Some(id) = self.resolved.get(&(ports, named)) {
             return *id;
         }

@@ -67,6 +67,23 @@ impl EndSet {
         if ends.len() <= FEW { Self::Few(ends.into()) } else { Self::new(ends, universe) }
     }
 
+    /// Makes room: every member from `first` on moves up.
+    pub(crate) fn shift(&mut self, first: u32, by: u32) {
+        match self {
+            Self::All => {}
+            Self::Few(ends) => {
+                ends.iter_mut().filter(|end| **end >= first).for_each(|end| *end += by);
+            }
+            Self::Many(bits) => {
+                let mut moved = FixedBitSet::with_capacity(bits.len() + by as usize);
+                let place =
+                    |end: usize| if end >= first as usize { end + by as usize } else { end };
+                moved.extend(bits.ones().map(place));
+                *bits = moved;
+            }
+        }
+    }
+
     pub(crate) const fn is_all(&self) -> bool {
         matches!(self, Self::All)
     }

@@ -52,6 +52,8 @@ mod policy_set;
 mod profile;
 mod reach;
 mod remedy;
+mod rules;
+mod scan;
 mod tier;
 mod update;
 mod vocabulary;

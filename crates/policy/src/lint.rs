@@ -110,6 +110,9 @@ impl<'a> Linter<'a> {
         for (n, (policy, compiled)) in self.set.policies.iter().zip(&self.set.compiled).enumerate()
         {
             let ix = PolicyIx::new(index(n));
+            if self.set.removed.contains(&ix) {
+                continue;
+            }
             if policy.ingress.is_none() && policy.egress.is_none() {
                 self.found.push(
                     about(
@@ -209,7 +212,8 @@ impl<'a> Linter<'a> {
         match peer {
             PeerMatch::IpBlock(block) => self.block(place, block),
             PeerMatch::Pods { namespaces, pods } => {
-                let set = place.compiled.peers.get(n).map(|set| &self.set.sets[*set as usize]);
+                let set =
+                    place.compiled.peers.get(n).map(|set| &self.set.tables.sets[*set as usize]);
                 if !self.has_pods() || set.is_none_or(|set| !set.is_empty()) {
                     return;
                 }
@@ -295,7 +299,7 @@ impl<'a> Linter<'a> {
             Direction::Ingress => subjects.is_empty() || subjects.iter().any(|end| declares(*end)),
             Direction::Egress => {
                 let mut found = false;
-                let peers = &set.sets[place.compiled.term.peers as usize];
+                let peers = &set.tables.sets[place.compiled.term.peers as usize];
                 peers.for_each(set.end_count(), |end| found |= declares(end));
                 found || peers.is_empty()
             }
@@ -331,8 +335,8 @@ impl<'a> Linter<'a> {
     }
 
     fn covers(&self, wide: &CompiledRule, narrow: &CompiledRule) -> bool {
-        let set = |rule: &CompiledRule| &self.set.sets[rule.term.peers as usize];
-        let ports = |rule: &CompiledRule| &self.set.ports[rule.term.ports as usize];
+        let set = |rule: &CompiledRule| &self.set.tables.sets[rule.term.peers as usize];
+        let ports = |rule: &CompiledRule| self.set.port(rule.term.ports);
         !set(narrow).is_empty()
             && set(narrow).is_subset(set(wide))
             && includes(ports(wide), ports(narrow))
@@ -433,20 +437,21 @@ fn policies_without_dns(set: &PolicySet) -> [HashSet<PolicyIx>; 2] {
     };
     for (group, (policies, terms)) in side.policies.iter().zip(&side.terms).enumerate() {
         let open: Vec<_> =
-            terms.iter().filter(|t| !set.sets[t.peers as usize].is_empty()).collect();
+            terms.iter().filter(|t| !set.tables.sets[t.peers as usize].is_empty()).collect();
         let Some(&first) = policies.first() else { continue };
         if index(group) == NOT_ISOLATED || open.is_empty() || !in_use.contains(&index(group)) {
             continue;
         }
         for (protocol, policies) in [Protocol::Udp, Protocol::Tcp].into_iter().zip(&mut found) {
-            let asks =
-                open.iter().filter(|t| reaches_dns(&set.sets[t.peers as usize])).any(|term| {
-                    let test = &set.ports[term.ports as usize];
+            let asks = open.iter().filter(|t| reaches_dns(&set.tables.sets[t.peers as usize])).any(
+                |term| {
+                    let test = set.port(term.ports);
                     let by_number = DNS_PORTS.iter().filter_map(|p| Port::new(*p));
                     let mut by_number = by_number.map(|port| test.numbers.contains(protocol, port));
                     by_number.any(|allowed| allowed)
                         || test.names.iter().any(|(_, p)| *p == protocol)
-                });
+                },
+            );
             if !asks {
                 policies.insert(first);
             }

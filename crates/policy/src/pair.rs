@@ -49,7 +49,7 @@ impl PolicySet {
 
     /// The ports of a rule on destinations with these named ports.
     pub(crate) fn resolved(&self, ports: u32, named: u32) -> ConnectionSet {
-        let test = &self.ports[ports as usize];
+        let test = self.port(ports);
         let known = self.classes.named[named as usize].iter();
         let meant = known.filter(|(name, protocol, _)| test.names.contains(&(*name, *protocol)));
         let by_name = meant.map(|(_, protocol, port)| (*protocol, PortRange::single(*port)));
@@ -95,7 +95,7 @@ impl Connections {
         let named = set.named_signature(to);
         let allowed = set.terms(direction, subject).map(|terms| {
             let mut allowed = NONE;
-            for term in terms.iter().filter(|t| set.sets[t.peers as usize].contains(peer)) {
+            for term in terms.iter().filter(|t| set.tables.sets[t.peers as usize].contains(peer)) {
                 let ports = self.resolve(set, term.ports, named);
                 allowed = self.union(allowed, ports);
             }
@@ -127,7 +127,7 @@ impl Connections {
         let mut split = Split { accepted: NONE, rest: NONE };
         let mut open = ALL;
         for rule in terms {
-            if open == NONE || !set.sets[rule.term.peers as usize].contains(peer) {
+            if open == NONE || !set.tables.sets[rule.term.peers as usize].contains(peer) {
                 continue;
             }
             let ports = self.resolve(set, rule.term.ports, named);

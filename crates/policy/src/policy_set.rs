@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
     Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PodRef, PortTarget, Ports, Rule,
@@ -13,13 +14,13 @@ use crate::atom::{AddressSpace, Atom};
 use crate::class::{Classes, PodClass};
 use crate::cluster::Cluster;
 use crate::compile;
-use crate::compiled::{CompiledPolicy, CompiledRule, Meaning, NOT_ISOLATED, PortTest, Side, Term};
+use crate::compiled::{CompiledPolicy, CompiledRule, NOT_ISOLATED, PortTest, Side, Term};
 use crate::connection::{Connection, End};
 use crate::decision::{Decision, Judgement, RuleRef};
-use crate::end_set::EndSet;
-use crate::index::{AtomIx, ClassIx, PodIx, PolicyIx, index};
+use crate::index::{AtomIx, ClassIx, ClusterPolicyIx, PodIx, PolicyIx, index};
 use crate::party::Party;
 use crate::profile::{EndPort, Hairpin, Profile};
+use crate::rules::Tables;
 use crate::tier::{Question, Tiers};
 use crate::words::Words;
 
@@ -30,16 +31,13 @@ use crate::words::Words;
 pub struct PolicySet {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) policies: Vec<NetworkPolicy>,
+    /// Policies that were removed, and only keep their places.
+    pub(crate) removed: HashSet<PolicyIx>,
     pub(crate) tiers: Tiers,
     pub(crate) words: Words,
     pub(crate) classes: Classes,
     pub(crate) space: AddressSpace,
-    /// The sets of ends that peers stand for.
-    pub(crate) sets: Vec<EndSet>,
-    /// What each set means.
-    pub(crate) meanings: Vec<Meaning>,
-    /// Distinct `ports` of rules.
-    pub(crate) ports: Vec<PortTest>,
+    pub(crate) tables: Tables,
     pub(crate) compiled: Vec<CompiledPolicy>,
     pub(crate) sides: [Side; 2],
 }
@@ -64,18 +62,24 @@ impl PolicySet {
 
     /// Compiles other policies against the same cluster, beside the same cluster-wide ones.
     pub fn with_policies(&self, policies: &[NetworkPolicy]) -> (Self, Vec<Diagnostic>) {
-        let cluster_policies = &self.tiers.policies;
-        compile::compile(Arc::clone(&self.cluster), policies.to_vec(), cluster_policies)
+        let tiers = &self.tiers;
+        let places = (0u32..).map(ClusterPolicyIx::new).zip(&tiers.policies);
+        let present = places.filter(|(ix, _)| !tiers.removed.contains(ix));
+        let cluster_policies: Vec<ClusterPolicy> = present.map(|(_, p)| p.clone()).collect();
+        compile::compile(Arc::clone(&self.cluster), policies.to_vec(), &cluster_policies)
     }
 
     /// Compiles other cluster-wide policies against the same cluster, beside the same `NetworkPolicies`.
     ///
     /// The diagnostics tell what of them cannot be judged: domain names, and peers of unknown kind.
     pub fn with_cluster_policies(&self, policies: &[ClusterPolicy]) -> (Self, Vec<Diagnostic>) {
-        compile::compile(Arc::clone(&self.cluster), self.policies.clone(), policies)
+        let places = (0u32..).map(PolicyIx::new).zip(&self.policies);
+        let present = places.filter(|(ix, _)| !self.removed.contains(ix));
+        let network_policies = present.map(|(_, policy)| policy.clone()).collect();
+        compile::compile(Arc::clone(&self.cluster), network_policies, policies)
     }
 
-    /// The policies, in the order in which they were given.
+    /// The policies, in the order in which they were given. Removed ones keep their places, without rules.
     pub fn policies(&self) -> &[NetworkPolicy] {
         &self.policies
     }
@@ -173,8 +177,13 @@ impl PolicySet {
 
     /// Whether a rule with these peers and ports matches.
     pub(crate) fn holds(&self, term: Term, q: Question) -> bool {
-        self.sets[term.peers as usize].contains(q.peer)
-            && self.port_holds(&self.ports[term.ports as usize], q)
+        self.tables.sets[term.peers as usize].contains(q.peer)
+            && self.port_holds(self.port(term.ports), q)
+    }
+
+    /// A test of ports.
+    pub(crate) fn port(&self, test: u32) -> &PortTest {
+        &self.tables.ports.items()[test as usize]
     }
 
     fn port_holds(&self, test: &PortTest, q: Question) -> bool {
@@ -293,7 +302,7 @@ impl PolicySet {
             .peers
             .iter()
             .enumerate()
-            .filter(|(_, set)| self.sets[**set as usize].contains(end));
+            .filter(|(_, set)| self.tables.sets[**set as usize].contains(end));
         matching.map(|(n, _)| Some(index(n))).collect()
     }
 

@@ -108,7 +108,7 @@ impl<'a> Reach<'a> {
             set,
             receiver: Vec::with_capacity(side.group.len()),
             receivers: Vec::new(),
-            takers: vec![Vec::new(); set.sets.len()],
+            takers: vec![Vec::new(); set.tables.sets.len()],
             memberships: vec![Vec::new(); side.group.len()],
             tier_receivers: Vec::new(),
             tier_row: (None, Vec::new()),
@@ -133,7 +133,7 @@ impl<'a> Reach<'a> {
         }
         for (n, takers) in reach.takers.iter().enumerate() {
             if !takers.is_empty() {
-                set.sets[n].for_each(side.group.len(), |end| {
+                set.tables.sets[n].for_each(side.group.len(), |end| {
                     reach.memberships[end as usize].push(index(n));
                 });
             }
@@ -147,7 +147,7 @@ impl<'a> Reach<'a> {
         let mut from_all = if isolated { NONE } else { ALL };
         for term in &self.set.sides[Direction::Ingress as usize].terms[group as usize] {
             let ports = self.connections.resolve(self.set, term.ports, named);
-            if self.set.sets[term.peers as usize].is_all() {
+            if self.set.tables.sets[term.peers as usize].is_all() {
                 from_all = self.connections.union(from_all, ports);
             } else {
                 self.takers[term.peers as usize].push((receiver, ports));
@@ -238,7 +238,7 @@ impl<'a> Reach<'a> {
         }
         cells.fill(NONE);
         for term in &side.terms[group as usize] {
-            self.set.sets[term.peers as usize].for_each(cells.len(), |to| {
+            self.set.tables.sets[term.peers as usize].for_each(cells.len(), |to| {
                 let named = self.set.named_signature(to);
                 let ports = self.connections.resolve(self.set, term.ports, named);
                 let cell = &mut cells[to as usize];

@@ -1,7 +1,7 @@
 //! Cluster-wide policies: what stands before and behind `NetworkPolicies`.
 
-use foldhash::HashMap;
-use ringfence_model::{Action, ClusterPeer, ClusterPolicy, Direction, Protocol, Tier};
+use foldhash::{HashMap, HashSet};
+use ringfence_model::{Action, ClusterPeer, ClusterPolicy, Direction, Name, Protocol, Tier};
 
 use crate::assumption::Assumption;
 use crate::compiled::Term;
@@ -22,6 +22,8 @@ pub(crate) struct TierTerm {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tiers {
     pub(crate) policies: Vec<ClusterPolicy>,
+    /// Policies that were removed, and only keep their places.
+    pub(crate) removed: HashSet<ClusterPolicyIx>,
     /// The ends that each policy applies to, sorted.
     pub(crate) subjects: Vec<Vec<u32>>,
     /// The rules of each policy, by direction.
@@ -35,7 +37,11 @@ pub(crate) struct TierSide {
     /// The group of each end; empty when no cluster policy has a rule in this direction.
     pub(crate) group: Vec<u32>,
     pub(crate) groups: Vec<TierGroup>,
+    /// The policies of each group, in the order in which they count.
+    pub(crate) members: Vec<Box<[ClusterPolicyIx]>>,
     ids: HashMap<Box<[ClusterPolicyIx]>, u32>,
+    /// Groups that no end is in any more, to be used again.
+    free: Vec<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,20 +63,42 @@ impl TierSide {
     /// The group of the ends that these policies apply to, in the order in which they count.
     pub(crate) fn group_of(
         &mut self,
-        members: Vec<ClusterPolicyIx>,
+        members: Box<[ClusterPolicyIx]>,
         policies: &[ClusterPolicy],
         terms: &[[Vec<TierTerm>; 2]],
         direction: Direction,
     ) -> u32 {
-        let next = index(self.groups.len());
-        *self.ids.entry(members.into()).or_insert_with_key(|members| {
-            let of = |tier| {
-                let members = members.iter().filter(|ix| policies[ix.place()].tier == tier);
-                members.flat_map(|ix| &terms[ix.place()][direction as usize]).copied().collect()
-            };
-            self.groups.push(TierGroup { admin: of(Tier::Admin), baseline: of(Tier::Baseline) });
-            next
-        })
+        if let Some(group) = self.ids.get(&members) {
+            return *group;
+        }
+        let of = |tier| {
+            let members = members.iter().filter(|ix| policies[ix.place()].tier == tier);
+            members.flat_map(|ix| &terms[ix.place()][direction as usize]).copied().collect()
+        };
+        let found = TierGroup { admin: of(Tier::Admin), baseline: of(Tier::Baseline) };
+        let group = self.free.pop().unwrap_or_else(|| {
+            self.groups.push(TierGroup::default());
+            self.members.push(Box::default());
+            index(self.groups.len() - 1)
+        });
+        self.groups[group as usize] = found;
+        self.members[group as usize].clone_from(&members);
+        self.ids.insert(members, group);
+        group
+    }
+
+    /// Forgets the groups of a policy that applies to no end any more.
+    pub(crate) fn forget(&mut self, policy: ClusterPolicyIx) {
+        let (free, groups, lists) = (&mut self.free, &mut self.groups, &mut self.members);
+        self.ids.retain(|members, group| {
+            let is_kept = !members.contains(&policy);
+            if !is_kept {
+                groups[*group as usize] = TierGroup::default();
+                lists[*group as usize] = Box::default();
+                free.push(*group);
+            }
+            is_kept
+        });
     }
 
     pub(crate) fn group(&self, end: u32) -> Option<&TierGroup> {
@@ -91,7 +119,7 @@ pub(crate) struct Question {
 }
 
 impl PolicySet {
-    /// The cluster-wide policies, in the order in which they were given.
+    /// The cluster-wide policies, in the order in which they were given. Removed ones keep their places, without rules.
     pub fn cluster_policies(&self) -> &[ClusterPolicy] {
         &self.tiers.policies
     }
@@ -141,9 +169,15 @@ impl PolicySet {
 pub(crate) fn in_order(policies: &[ClusterPolicy]) -> Vec<ClusterPolicyIx> {
     let mut order: Vec<ClusterPolicyIx> =
         (0..policies.len()).map(|n| ClusterPolicyIx::new(index(n))).collect();
-    order.sort_by_key(|ix| {
-        let policy = &policies[ix.place()];
-        (policy.tier, policy.priority, &policy.name, ix.place())
-    });
+    order.sort_by_key(|ix| rank(policies, *ix));
     order
+}
+
+/// The place of a policy among those that count before and after it.
+pub(crate) fn rank(
+    policies: &[ClusterPolicy],
+    ix: ClusterPolicyIx,
+) -> (Tier, u16, &Name, ClusterPolicyIx) {
+    let policy = &policies[ix.place()];
+    (policy.tier, policy.priority, &policy.name, ix)
 }

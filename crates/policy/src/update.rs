@@ -1,29 +1,43 @@
 //! Changes of the cluster, judged without starting over.
 
+mod distinctions;
+mod policies;
+
 use std::sync::Arc;
 
 use ringfence_model::object::{Namespace, Pod};
-use ringfence_model::{ClusterPeer, Direction, Labels, NamespaceScope, PeerMatch, Peers};
+use ringfence_model::{Diagnostic, Direction, Labels};
 
-use crate::atom::Sees;
 use crate::class::Distinction;
 use crate::cluster::{Cluster, PodEntry};
 use crate::compiled::Meaning;
 use crate::index::{ClassIx, ClusterPolicyIx, PodIx, PolicyIx, index};
 use crate::party::Party;
 use crate::policy_set::PolicySet;
+use crate::rules::Tables;
+use crate::scan::Scan;
 use crate::tier::in_order;
 
 /// What a change of the cluster touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// The parties whose pods, or whose verdicts with others, may have changed. All verdicts between other parties are
-    /// what they were.
+    /// The parties whose pods or addresses, or whose verdicts with others, may have changed, sorted where policies
+    /// changed. All verdicts between other parties are what they were.
     pub parties: Vec<Party>,
+    /// What of a policy cannot be judged.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Updates in place. Policies are not among them: new ones may tell apart what was one class, so
-/// [`PolicySet::with_policies`] compiles again. Clones of a set share the cluster until one is updated.
+impl Touched {
+    fn new(parties: Vec<Party>) -> Self {
+        Self { parties, diagnostics: Vec::new() }
+    }
+}
+
+/// Updates in place. Clones of a set share the cluster until one is updated.
+///
+/// What an update leaves behind stays until policies are [compiled again](PolicySet::with_policies): classes without
+/// pods, and distinctions that only policies made which are gone.
 impl PolicySet {
     /// Adds a pod. Its namespace is known by name only when it was not given before.
     pub fn add_pod(&mut self, pod: &Pod) -> (PodIx, Touched) {
@@ -36,7 +50,7 @@ impl PolicySet {
         cluster.take_addresses(ix, &entry);
         cluster.pods.push(entry);
         self.classes.of_pod.push(0);
-        (ix, Touched { parties: vec![self.classify(ix)] })
+        (ix, Touched::new(vec![self.classify(ix)]))
     }
 
     /// Removes a pod. Its index must not be used any more.
@@ -52,7 +66,7 @@ impl PolicySet {
         entry.removed = true;
         cluster.leave_addresses(pod);
         let class = self.classes.take(pod);
-        Touched { parties: vec![Party::Pods(ClassIx::new(class))] }
+        Touched::new(vec![Party::Pods(ClassIx::new(class))])
     }
 
     /// Gives a pod other labels.
@@ -65,7 +79,7 @@ impl PolicySet {
         let after = self.classify(pod);
         let mut parties = vec![before, after];
         parties.dedup();
-        Touched { parties }
+        Touched::new(parties)
     }
 
     /// Gives a namespace other labels, or makes a new one known.
@@ -80,7 +94,7 @@ impl PolicySet {
             self.judge_class(*class);
         }
         let parties = classes.into_iter().map(|class| Party::Pods(ClassIx::new(class)));
-        Touched { parties: parties.collect() }
+        Touched::new(parties.collect())
     }
 
     /// Puts a pod into its class, which is judged when it had none: it is new, or nobody kept it up to date.
@@ -104,10 +118,18 @@ impl PolicySet {
         let Some(&pod) = self.classes.list[class as usize].pods().first() else { return };
         let cluster = Arc::clone(&self.cluster);
         let pod = &cluster.pods[pod.place()];
-        // Unions come after the sets that they are made of.
-        for n in 0..self.sets.len() {
-            let member = self.is_member(&self.meanings[n], &cluster, pod, class);
-            self.sets[n].set(end, member);
+        let (words, classes, space) = (&self.words, &self.classes, &self.space);
+        let scan = Scan { cluster: &cluster, words, classes, space };
+        let Tables { sets, meanings, ports: _ } = &mut self.tables;
+        for (n, meaning) in meanings.items().iter().enumerate() {
+            let member = match meaning {
+                // Unions come after the sets that they are made of.
+                Meaning::Union(parts) => {
+                    parts.iter().any(|part| sets[*part as usize].contains(end))
+                }
+                _ => scan.is_member(meaning, class, pod),
+            };
+            sets[n].set(end, member);
         }
         let selected = self.select_policies(&cluster, pod, end);
         for direction in Direction::BOTH {
@@ -166,48 +188,6 @@ impl PolicySet {
             selects
         });
         selected
-    }
-
-    fn is_member(&self, meaning: &Meaning, cluster: &Cluster, pod: &PodEntry, class: u32) -> bool {
-        match meaning {
-            Meaning::Everybody => true,
-            Meaning::Peer { policy, direction, rule, peer } => {
-                let policy = &self.policies[policy.place()];
-                let rules = policy.rules(*direction).unwrap_or_default();
-                let Some(Peers::Only(peers)) = rules.get(*rule as usize).map(|rule| &rule.peers)
-                else {
-                    return false;
-                };
-                let Some(PeerMatch::Pods { namespaces, pods }) = peers.get(*peer as usize) else {
-                    return false;
-                };
-                let namespace = &cluster.namespaces[pod.namespace as usize];
-                let is_inside = match namespaces {
-                    NamespaceScope::Own => policy.namespace == namespace.name,
-                    NamespaceScope::Matching(selector) => selector.matches(&namespace.labels),
-                };
-                is_inside && pods.matches(&pod.labels) && !cluster.counts_as_node(pod)
-            }
-            Meaning::ClusterPeer { policy, direction, rule, peer } => {
-                let rules = self.tiers.policies[policy.place()].rules(*direction);
-                let peer = rules.get(*rule as usize).and_then(|r| r.peers.get(*peer as usize));
-                match peer {
-                    Some(ClusterPeer::Pods(pods)) => cluster.selects(pods, pod),
-                    _ => false,
-                }
-            }
-            Meaning::Block(block) => {
-                let key = &self.classes.keys[class as usize];
-                let sees_all = self.words.blocks[*block as usize].sees == Sees::Everyone;
-                let atoms = &self.space.of_block[*block as usize];
-                (sees_all || cluster.profile.block_sees(key.is_node))
-                    && key.atoms.iter().any(|atom| atoms.contains(*atom))
-            }
-            Meaning::Union(parts) => {
-                let end = self.class_end(class);
-                parts.iter().any(|part| self.sets[*part as usize].contains(end))
-            }
-        }
     }
 }
 

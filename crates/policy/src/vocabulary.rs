@@ -12,7 +12,42 @@ const OTHER: u32 = u32::MAX;
 
 /// The keys and values that a set of selectors mentions, numbered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Vocabulary(HashMap<Arc<str>, Key>);
+pub(crate) struct Vocabulary {
+    keys: HashMap<Arc<str>, Key>,
+    fresh: FreshLabels,
+}
+
+/// What a vocabulary has learnt lately.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FreshLabels {
+    /// Keys.
+    pub(crate) keys: Vec<Arc<str>>,
+    /// Values of keys that were known, with the number of the key.
+    pub(crate) values: Vec<FreshValue>,
+}
+
+/// A value that a vocabulary has learnt lately.
+#[derive(Clone, Debug)]
+pub(crate) struct FreshValue {
+    pub(crate) key: Arc<str>,
+    /// The number of the key.
+    pub(crate) id: u32,
+    pub(crate) value: Arc<str>,
+}
+
+impl FreshLabels {
+    /// Whether pods with these labels may be in one class with others that a new word tells apart from them.
+    pub(crate) fn may_divide(&self, projection: &Projection) -> bool {
+        let has_other = |id| projection.binary_search(&(id, OTHER)).is_ok();
+        !self.keys.is_empty() || self.values.iter().any(|fresh| has_other(fresh.id))
+    }
+
+    /// Whether the labels carry a new word.
+    pub(crate) fn name(&self, labels: &Labels) -> bool {
+        self.keys.iter().any(|key| labels.get(key).is_some())
+            || self.values.iter().any(|fresh| labels.get(&fresh.key) == Some(&*fresh.value))
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -26,16 +61,25 @@ pub(crate) type Projection = Box<[(u32, u32)]>;
 impl Vocabulary {
     pub(crate) fn learn(&mut self, selector: &Selector) {
         for requirement in selector.requirements() {
-            let id = index(self.0.len());
-            let key = self
-                .0
-                .entry(Arc::clone(&requirement.key))
-                .or_insert_with(|| Key { id, values: HashMap::default() });
+            let id = index(self.keys.len());
+            let key = self.keys.entry(Arc::clone(&requirement.key)).or_insert_with_key(|key| {
+                self.fresh.keys.push(Arc::clone(key));
+                Key { id, values: HashMap::default() }
+            });
             match &requirement.operator {
                 Operator::In(values) | Operator::NotIn(values) => {
                     for value in values {
-                        let id = index(key.values.len());
-                        key.values.entry(Arc::clone(value)).or_insert(id);
+                        let value_id = index(key.values.len());
+                        key.values.entry(Arc::clone(value)).or_insert_with_key(|value| {
+                            if key.id != id {
+                                self.fresh.values.push(FreshValue {
+                                    key: Arc::clone(&requirement.key),
+                                    id: key.id,
+                                    value: Arc::clone(value),
+                                });
+                            }
+                            value_id
+                        });
                     }
                 }
                 Operator::Exists | Operator::DoesNotExist => {}
@@ -43,11 +87,16 @@ impl Vocabulary {
         }
     }
 
+    /// What was learnt since the last time.
+    pub(crate) fn take_fresh(&mut self) -> FreshLabels {
+        std::mem::take(&mut self.fresh)
+    }
+
     pub(crate) fn project(&self, labels: &Labels) -> Projection {
         let mut projection: Vec<(u32, u32)> = labels
             .iter()
             .filter_map(|(key, value)| {
-                let key = self.0.get(key)?;
+                let key = self.keys.get(key)?;
                 Some((key.id, key.values.get(value).copied().unwrap_or(OTHER)))
             })
             .collect();
@@ -57,7 +106,7 @@ impl Vocabulary {
 
     /// Translates a requirement. A key or value that was never learned stays unknown, and no projection has it.
     fn translate(&self, requirement: &Requirement) -> Condition {
-        let key = self.0.get(&requirement.key);
+        let key = self.keys.get(&requirement.key);
         let ids = |values: &std::collections::BTreeSet<Arc<str>>| {
             values.iter().filter_map(|v| key?.values.get(v).copied()).collect()
         };

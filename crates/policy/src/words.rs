@@ -1,5 +1,6 @@
 //! What policies mention: the distinctions that they can make.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -11,7 +12,7 @@ use ringfence_model::{
 use crate::atom::{Block, Sees};
 use crate::cluster::Cluster;
 use crate::index::index;
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{FreshLabels, Vocabulary};
 
 /// Labels, port names and address blocks, numbered.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,19 @@ pub(crate) struct Words {
     pub(crate) port_names: HashMap<Arc<str>, u32>,
     pub(crate) blocks: Vec<Block>,
     block_ids: HashMap<Block, u32>,
+    fresh_port_names: Vec<Arc<str>>,
+    /// How many blocks are not fresh.
+    old_blocks: usize,
+}
+
+/// What was learnt lately: distinctions that nobody has made yet.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) labels: FreshLabels,
+    pub(crate) port_names: Vec<Arc<str>>,
+    pub(crate) blocks: Range<usize>,
+    /// Whether the first block that sees everyone is among them.
+    pub(crate) sees_everyone: bool,
 }
 
 impl Words {
@@ -31,38 +45,62 @@ impl Words {
     ) -> Self {
         let mut words = Self::default();
         for policy in policies {
-            words.pods.learn(&policy.pod_selector);
-            for rule in Direction::BOTH.into_iter().filter_map(|d| policy.rules(d)).flatten() {
-                if let Peers::Only(peers) = &rule.peers {
-                    for peer in peers {
-                        words.learn_peer(peer);
-                    }
-                }
-                if let Ports::Only(ports) = &rule.ports {
-                    for port in ports {
-                        if let PortTarget::Named(name) = &port.target {
-                            words.learn_port_name(name);
-                        }
-                    }
-                }
-            }
+            words.learn_policy(policy);
         }
         for policy in cluster_policies {
-            words.learn_pods(&policy.subject);
-            for rule in Direction::BOTH.into_iter().flat_map(|d| policy.rules(d)) {
-                for peer in &rule.peers {
-                    words.learn_cluster_peer(cluster, peer);
+            words.learn_cluster_policy(cluster, policy);
+        }
+        words.take_fresh();
+        words
+    }
+
+    pub(crate) fn learn_policy(&mut self, policy: &NetworkPolicy) {
+        self.pods.learn(&policy.pod_selector);
+        for rule in Direction::BOTH.into_iter().filter_map(|d| policy.rules(d)).flatten() {
+            if let Peers::Only(peers) = &rule.peers {
+                for peer in peers {
+                    self.learn_peer(peer);
                 }
-                if let ClusterPorts::Only(ports) = &rule.ports {
-                    for port in ports {
-                        if let ClusterPort::Named(name, _) = port {
-                            words.learn_port_name(name);
-                        }
+            }
+            if let Ports::Only(ports) = &rule.ports {
+                for port in ports {
+                    if let PortTarget::Named(name) = &port.target {
+                        self.learn_port_name(name);
                     }
                 }
             }
         }
-        words
+    }
+
+    pub(crate) fn learn_cluster_policy(&mut self, cluster: &Cluster, policy: &ClusterPolicy) {
+        self.learn_pods(&policy.subject);
+        for rule in Direction::BOTH.into_iter().flat_map(|d| policy.rules(d)) {
+            for peer in &rule.peers {
+                self.learn_cluster_peer(cluster, peer);
+            }
+            if let ClusterPorts::Only(ports) = &rule.ports {
+                for port in ports {
+                    if let ClusterPort::Named(name, _) = port {
+                        self.learn_port_name(name);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was learnt since the last time.
+    pub(crate) fn take_fresh(&mut self) -> Fresh {
+        self.namespaces.take_fresh();
+        let blocks = self.old_blocks..self.blocks.len();
+        self.old_blocks = self.blocks.len();
+        let is_wide = |block: &Block| block.sees == Sees::Everyone;
+        let (old, new) = self.blocks.split_at(blocks.start);
+        Fresh {
+            labels: self.pods.take_fresh(),
+            port_names: std::mem::take(&mut self.fresh_port_names),
+            sees_everyone: new.iter().any(is_wide) && !old.iter().any(is_wide),
+            blocks,
+        }
     }
 
     /// The number of a block.
@@ -112,7 +150,10 @@ impl Words {
 
     fn learn_port_name(&mut self, name: &Arc<str>) {
         let id = index(self.port_names.len());
-        self.port_names.entry(Arc::clone(name)).or_insert(id);
+        self.port_names.entry(Arc::clone(name)).or_insert_with_key(|name| {
+            self.fresh_port_names.push(Arc::clone(name));
+            id
+        });
     }
 }
 

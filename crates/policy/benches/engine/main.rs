@@ -6,8 +6,12 @@ mod generator;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use generator::{Cluster, Random, Shape};
-use ringfence_model::{Port, Protocol};
-use ringfence_policy::{Connection, Difference, End, PodIx, PolicySet, Profile};
+use ringfence_model::{
+    IpBlock, Origin, PeerMatch, Peers, Port, Ports, Protocol, Requirement, Rule,
+};
+use ringfence_policy::{
+    Connection, Difference, End, Party, PodIx, PolicyIx, PolicySet, Profile, Touched,
+};
 
 fn main() {
     divan::main();
@@ -52,14 +56,67 @@ fn relabel_one_pod(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
         let labels =
             [("app", format!("app-{}", turn % 1_000)), ("tier", tiers[turn % 6].to_owned())];
         let touched = set.relabel_pod(PodIx::new(7), labels.into_iter().collect());
-        let judged = |party| {
-            let mut open = 0;
-            set.walk_party(party, |_, sends, receives| {
-                open += usize::from(!sends.is_empty()) + usize::from(!receives.is_empty());
+        judged(&set, &touched)
+    });
+}
+
+/// With how many parties those that were touched may talk.
+fn judged(set: &PolicySet, touched: &Touched) -> usize {
+    let judged = |party: &Party| {
+        let mut open = 0;
+        set.walk_party(*party, |_, sends, receives| {
+            open += usize::from(!sends.is_empty()) + usize::from(!receives.is_empty());
+        });
+        open
+    };
+    touched.parties.iter().map(judged).sum()
+}
+
+/// A policy of a large cluster gets the rules of another, every fourth time with a pod of its own to select and a block
+/// that nobody mentioned, and all verdicts that it touches are judged again.
+#[divan::bench(args = [(10_000, 10), (100_000, 20)], sample_count = 200)]
+fn replace_one_policy(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
+    let cluster = Cluster::new(Shape::of(pods, per_workload));
+    let mut set = compile(&cluster);
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn += 1;
+        let place = turn * 37 % cluster.policies.len();
+        let mut policy = cluster.policies[place].clone();
+        let other = &cluster.policies[turn * 41 % cluster.policies.len()];
+        (policy.ingress, policy.egress) = (other.ingress.clone(), other.egress.clone());
+        if turn % 4 == 0 {
+            let app = cluster.pods[turn * 101 % cluster.pods.len()].labels.get("app").unwrap();
+            policy.pod_selector = [Requirement::equals("app", app)].into_iter().collect();
+            let block = format!("172.{}.{}.0/24", turn / 256 % 256, turn % 256);
+            let to = Peers::Only(vec![PeerMatch::IpBlock(IpBlock::whole(block.parse().unwrap()))]);
+            policy.egress.get_or_insert_default().push(Rule {
+                origin: Origin::default(),
+                peers: to,
+                ports: Ports::Any,
             });
-            open
-        };
-        touched.parties.into_iter().map(judged).sum::<usize>()
+        }
+        let ix = PolicyIx::new(u32::try_from(place).unwrap());
+        let touched = set.replace_policy(ix, policy);
+        judged(&set, &touched)
+    });
+}
+
+/// A policy is added that mentions a label that no other does, and is removed again: every pod is looked at.
+#[divan::bench(args = [(10_000, 10), (100_000, 20)])]
+fn add_policy_with_new_label(bencher: Bencher<'_, '_>, (pods, per_workload): (u32, u32)) {
+    let cluster = Cluster::new(Shape::of(pods, per_workload));
+    let mut set = compile(&cluster);
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn += 1;
+        let mut policy = cluster.policies[turn].clone();
+        policy.pod_selector =
+            [Requirement::equals(format!("new-{turn}"), "yes")].into_iter().collect();
+        let (ix, touched) = set.add_policy(policy);
+        let added = judged(&set, &touched);
+        let touched = set.remove_policy(ix);
+        added + judged(&set, &touched)
     });
 }
 

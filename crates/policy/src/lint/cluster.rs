@@ -3,12 +3,16 @@
 use ringfence_model::{ClusterPolicy, Diagnostic, Direction};
 
 use super::{EQUAL_PRIORITY, Lint, SELECTS_NOTHING, diagnostic};
+use crate::index::{ClusterPolicyIx, index};
 use crate::policy_set::PolicySet;
 
 pub(super) fn findings(set: &PolicySet) -> Vec<Diagnostic> {
     let tiers = &set.tiers;
     let mut found = Vec::new();
     for (n, policy) in tiers.policies.iter().enumerate() {
+        if tiers.removed.contains(&ClusterPolicyIx::new(index(n))) {
+            continue;
+        }
         let subjects = &tiers.subjects[n];
         if subjects.is_empty() && set.cluster.present().next().is_some() {
             let message = format!(

@@ -159,7 +159,7 @@ fn rules() -> impl Strategy<Value = Option<Vec<Rule>>> {
     prop::option::weighted(0.6, prop::collection::vec(rule(), 0..=3))
 }
 
-fn policy() -> impl Strategy<Value = NetworkPolicy> {
+pub(crate) fn policy() -> impl Strategy<Value = NetworkPolicy> {
     // One policy may live in a namespace that is not there.
     (select(&["x", "x", "y", "w", "z", "gone"][..]), selector(), rules(), rules()).prop_map(
         |(namespace, pod_selector, ingress, egress)| NetworkPolicy {
@@ -286,9 +286,9 @@ fn cluster_rule() -> impl Strategy<Value = ClusterRule> {
     )
 }
 
-/// None at all as often as not, equal priorities often.
-fn cluster_policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
-    let one = (
+/// Equal priorities often.
+pub(crate) fn cluster_policy() -> impl Strategy<Value = ClusterPolicy> {
+    (
         select(&[Tier::Admin, Tier::Baseline][..]),
         0..=2u16,
         select(&["p", "q"][..]),
@@ -307,8 +307,12 @@ fn cluster_policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
                 ingress,
                 egress,
             }
-        });
-    prop_oneof![Just(Vec::new()), prop::collection::vec(one, 1..=4)]
+        })
+}
+
+/// None at all as often as not.
+fn cluster_policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
+    prop_oneof![Just(Vec::new()), prop::collection::vec(cluster_policy(), 1..=4)]
 }
 
 /// Namespace z is missing from the input.

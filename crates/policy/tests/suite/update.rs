@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use ringfence_model::object::Pod;
-use ringfence_model::{Direction, Labels, Protocol};
+use ringfence_model::{ClusterPolicy, Direction, Labels, NetworkPolicy, Protocol};
 use ringfence_policy::{
-    ClassIx, Connection, ConnectionSet, End, HostNetwork, Party, PodIx, PolicySet, Profile,
+    Atom, AtomIx, ClassIx, ClusterPolicyIx, Connection, ConnectionSet, End, HostNetwork, Party,
+    PodIx, PolicyIx, PolicySet, Profile, Touched,
 };
 
-use crate::agree::{connections, labels, pods, world};
+use crate::agree::{cluster_policy, connections, labels, pods, policy as any_policy, world};
 use crate::cluster;
 use crate::cluster::{PolicyExt, ip, name, namespace, namespaces, node, number, pod, policy, rule};
 use crate::oracle::Oracle;
@@ -22,6 +23,12 @@ enum Step {
     Relabel(usize, Labels),
     /// The namespace, of which one is not there yet.
     RelabelNamespace(&'static str, Labels),
+    AddPolicy(Box<NetworkPolicy>),
+    ReplacePolicy(usize, Box<NetworkPolicy>),
+    RemovePolicy(usize),
+    AddClusterPolicy(Box<ClusterPolicy>),
+    ReplaceClusterPolicy(usize, Box<ClusterPolicy>),
+    RemoveClusterPolicy(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -39,10 +46,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Remove),
         3 => (any::<usize>(), labels()).prop_map(|(n, labels)| Step::Relabel(n, labels)),
         1 => (namespaces, labels()).prop_map(|(n, labels)| Step::RelabelNamespace(n, labels)),
+        2 => any_policy().prop_map(|p| Step::AddPolicy(Box::new(p))),
+        2 => (any::<usize>(), any_policy()).prop_map(|(n, p)| Step::ReplacePolicy(n, Box::new(p))),
+        1 => any::<usize>().prop_map(Step::RemovePolicy),
+        1 => cluster_policy().prop_map(|p| Step::AddClusterPolicy(Box::new(p))),
+        1 => (any::<usize>(), cluster_policy())
+            .prop_map(|(n, p)| Step::ReplaceClusterPolicy(n, Box::new(p))),
+        1 => any::<usize>().prop_map(Step::RemoveClusterPolicy),
     ]
 }
 
-/// The oracle keeps removed pods in their places; nobody asks about them.
+/// The oracle keeps removed pods in their places; nobody asks about them. It keeps removed policies without rules.
 struct Follower {
     world: Oracle,
     set: PolicySet,
@@ -81,7 +95,53 @@ impl Follower {
                 self.world.namespaces.push(relabelled.clone());
                 self.set.relabel_namespace(&relabelled).parties
             }
+            _ => self.take_policy(step),
         }
+    }
+
+    fn take_policy(&mut self, step: &Step) -> Vec<Party> {
+        let Oracle { policies, cluster_policies, .. } = &mut self.world;
+        let place = |n: usize, all: usize| u32::try_from(n % all).unwrap();
+        let touched = match step {
+            Step::AddPolicy(policy) => {
+                policies.push((**policy).clone());
+                let (ix, touched) = self.set.add_policy((**policy).clone());
+                assert_eq!(ix.place() + 1, policies.len());
+                touched
+            }
+            Step::ReplacePolicy(n, policy) if !policies.is_empty() => {
+                let place = place(*n, policies.len());
+                policies[place as usize] = (**policy).clone();
+                self.set.replace_policy(PolicyIx::new(place), (**policy).clone())
+            }
+            Step::RemovePolicy(n) if !policies.is_empty() => {
+                let place = place(*n, policies.len());
+                let policy = &mut policies[place as usize];
+                (policy.ingress, policy.egress) = (None, None);
+                self.set.remove_policy(PolicyIx::new(place))
+            }
+            Step::AddClusterPolicy(policy) => {
+                cluster_policies.push((**policy).clone());
+                let (ix, touched) = self.set.add_cluster_policy((**policy).clone());
+                assert_eq!(ix.place() + 1, cluster_policies.len());
+                touched
+            }
+            Step::ReplaceClusterPolicy(n, policy) if !cluster_policies.is_empty() => {
+                let place = place(*n, cluster_policies.len());
+                cluster_policies[place as usize] = (**policy).clone();
+                let ix = ClusterPolicyIx::new(place);
+                self.set.replace_cluster_policy(ix, (**policy).clone())
+            }
+            Step::RemoveClusterPolicy(n) if !cluster_policies.is_empty() => {
+                let place = place(*n, cluster_policies.len());
+                let policy = &mut cluster_policies[place as usize];
+                policy.ingress.clear();
+                policy.egress.clear();
+                self.set.remove_cluster_policy(ClusterPolicyIx::new(place))
+            }
+            _ => Touched::default(),
+        };
+        touched.parties
     }
 
     fn ends(&self) -> Vec<End> {
@@ -112,6 +172,10 @@ impl Follower {
 
     fn members(&self) -> Vec<Vec<PodIx>> {
         self.set.classes().iter().map(|class| class.pods().to_vec()).collect()
+    }
+
+    fn addresses(&self) -> Vec<Atom> {
+        self.set.atoms().to_vec()
     }
 
     fn check(&self, c: &Connection) -> Result<(), TestCaseError> {
@@ -169,6 +233,46 @@ fn policies_of_namespaces_that_become_known_keep_apart() {
     assert!(!set.allows(&from(PodIx::new(0))));
 }
 
+#[test]
+fn a_policy_tells_apart_what_it_names_and_leaves_the_rest() {
+    let pods = ["x/a", "x/b", "y/c"].map(|reference| {
+        let labels = if reference == "x/b" { "role=db" } else { "" };
+        pod(reference, labels, &[], "n1")
+    });
+    let given = [namespace("x", ""), namespace("y", "")];
+    let nodes = [node("n1", &[])];
+    let (mut set, _) = PolicySet::compile(&given, &nodes, &pods, &[], &Profile::default());
+    assert_eq!(set.classes().len(), 2, "nobody tells the pods of a namespace apart");
+    let to = |pod| Connection {
+        source: End::Pod(PodIx::new(2)),
+        destination: End::Pod(PodIx::new(pod)),
+        protocol: Protocol::Tcp,
+        port: number(5432),
+    };
+    let closed = policy("x/db", "role=db").ingress(vec![]);
+    let (db, touched) = set.add_policy(closed.clone());
+    assert_eq!((set.allows(&to(0)), set.allows(&to(1))), (true, false));
+    assert_eq!(touched.parties.len(), 2, "the class that was split and its new part: {touched:?}");
+
+    // From addresses inside a block, which cuts the address space.
+    let office = rule(&[cluster::block("203.0.113.0/24", &[])], &[]);
+    let touched = set.replace_policy(db, policy("x/db", "role=db").ingress(vec![office]));
+    let from = |source| Connection { source: End::Address(ip(source)), ..to(1) };
+    assert!(set.allows(&from("203.0.113.9")));
+    assert!(!set.allows(&from("203.0.114.9")));
+    assert_eq!(touched.parties.len(), 3, "both parts of the space and the pod: {touched:?}");
+
+    let touched = set.remove_policy(db);
+    assert!(set.allows(&to(1)) && set.allows(&from("203.0.114.9")));
+    assert_eq!(touched.parties, [set.party(End::Pod(PodIx::new(1)))]);
+    assert!(set.policy(db).ingress.is_none());
+    assert_eq!(set.remove_policy(db).parties, [], "nothing is left to remove");
+    assert_eq!(set.lint(), [], "a removed policy has no faults");
+    let (again, _) = set.add_policy(closed);
+    assert_ne!(again, db, "places are not used again");
+    assert!(!set.allows(&to(1)));
+}
+
 proptest! {
     #![proptest_config(crate::agree::config())]
 
@@ -182,7 +286,12 @@ proptest! {
         for step in &steps {
             let before = follower.table();
             let members = follower.members();
+            let addresses = follower.addresses();
             let touched = follower.take(step);
+            for (n, atom) in (0u32..).zip(follower.addresses()) {
+                let is_touched = touched.contains(&Party::Addresses(AtomIx::new(n)));
+                prop_assert!(is_touched || addresses.get(n as usize) == Some(&atom), "{:?}", step);
+            }
             for (n, pods) in (0u32..).zip(follower.members()) {
                 let is_touched = touched.contains(&Party::Pods(ClassIx::new(n)));
                 prop_assert!(is_touched || members.get(n as usize) == Some(&pods), "{:?}", step);
@@ -209,6 +318,12 @@ proptest! {
             let row = rows.iter().find(|(source, _)| *source == from).map(|(_, row)| row);
             let cell = row.and_then(|row| row.iter().find(|(party, _)| *party == to));
             prop_assert_eq!(cell.map_or(ConnectionSet::empty(), |(_, over)| over.clone()), over);
+        }
+        for address in ["8.8.8.8", "10.0.0.6", "192.168.0.1", "192.168.0.2", "fd00::6", "ffff::1"].map(ip) {
+            let holds = |atom: &Atom| atom.cidrs().iter().any(|cidr| cidr.contains(&address));
+            let holding: Vec<usize> = (0..).zip(follower.set.atoms()).filter(|(_, atom)| holds(atom)).map(|(n, _)| n).collect();
+            let Party::Addresses(atom) = follower.set.party(End::Address(address)) else { panic!("an address") };
+            prop_assert_eq!(holding, [atom.place()], "{}", address);
         }
         let policies = follower.set.policies().to_vec();
         let (again, _) = follower.set.with_policies(&policies);
