@@ -5,6 +5,7 @@
 pub mod app;
 pub mod auth;
 pub mod cluster;
+pub mod config;
 pub mod event;
 pub mod principal;
 pub mod problem;
