@@ -34,7 +34,7 @@ pub struct Arrivals {
 pub struct EdgeQuery {
     /// The cluster.
     pub cluster: Name,
-    /// Only what was seen inside, to the granularity of the buckets.
+    /// Only what was seen inside. Its ends are cut outwards to whole buckets, see [`Granularity::of_window`](crate::Granularity::of_window).
     pub window: Span,
     /// Only edges with an end in this namespace.
     pub namespace: Option<Name>,

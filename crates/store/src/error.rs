@@ -44,6 +44,24 @@ pub enum StoreError {
         /// The newest known.
         known: u32,
     },
+    /// Another process writes to the file.
+    #[error(
+        "the database {} is in use by another process\n  hint: end the other ringfence, or give this one another file",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be made, opened or locked.
+    #[error("the file {}: {fault}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        fault: std::io::Error,
+    },
     /// There is no room on the disk. Nothing of the transaction was stored.
     #[error("the disk is full")]
     DiskFull(#[source] rusqlite::Error),

@@ -100,8 +100,8 @@ pub struct Advance {
     pub source: SourceKey,
     /// Tells a source that began its sequence anew from one that repeats itself.
     pub incarnation: u64,
-    /// The number of its last batch inside the group, greater than any before in this incarnation; unchanged when
-    /// the group only adds to the ledger.
+    /// The number of its last batch inside the group, greater than any before in this incarnation. Unchanged when
+    /// the group only adds to the ledger; then the ledger must have nothing stored.
     pub sequence: u64,
     /// When the last batch arrived.
     pub at: Timestamp,

@@ -1,0 +1,251 @@
+//! The store in one SQLite file.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ringfence_model::{Name, Span, Timestamp};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use crate::audit::AuditEntry;
+use crate::edges::{Arrivals, EdgeQuery, StoredEdge};
+use crate::error::StoreError;
+use crate::objects::{ObjectChange, ObjectVersion};
+use crate::reviews::{NewReview, ReviewKey, ReviewVersion};
+use crate::source::{SourceKey, SourceState};
+use crate::store::Store;
+
+mod bucket;
+mod dimension;
+mod edge;
+mod file;
+mod journal;
+mod object;
+mod readers;
+mod review;
+mod schema;
+mod source;
+mod text;
+mod window;
+
+use dimension::Dimensions;
+use file::Lock;
+use readers::Readers;
+
+/// What may be done with a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Everything. One process at a time.
+    #[default]
+    Write,
+    /// Reading, while another process may write.
+    Read,
+}
+
+/// How a file is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What may be done with it.
+    pub access: Access,
+    /// How many bytes the file may have: beyond that the disk counts as full. `None` for as many as fit.
+    pub limit: Option<u64>,
+}
+
+/// The store in one SQLite file: one writer, and a few readers beside it.
+///
+/// The file is in WAL mode and synced at every commit, so that what was acknowledged survives a crash of the process
+/// and of the machine.
+pub struct Sqlite {
+    path: PathBuf,
+    // Dropped before the writer: the last connection to close cleans up, and a reader could not.
+    readers: Option<Readers>,
+    writer: Mutex<Writer>,
+    _lock: Option<Lock>,
+}
+
+struct Writer {
+    db: Connection,
+    known: Dimensions,
+}
+
+impl Sqlite {
+    /// Opens a file, or makes it. Only its owner may read it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it open for writing, [`StoreError::Newer`] when a newer version
+    /// wrote it, [`StoreError::Damaged`] when it is damaged or something else than a store.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        let lock = match options.access {
+            Access::Write => Some(file::prepare(path)?),
+            Access::Read => None,
+        };
+        let db = file::connect(path, options).map_err(|error| classify(path, error))?;
+        let readers = Some(Readers::new(path));
+        let writer = Mutex::new(Writer { db, known: Dimensions::default() });
+        Ok(Self { path: path.to_owned(), readers, writer, _lock: lock })
+    }
+
+    /// A store that is gone with the process, for tests.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let mut db = Connection::open_in_memory()?;
+        schema::migrate(&mut db, Path::new(":memory:"))?;
+        let writer = Mutex::new(Writer { db, known: Dimensions::default() });
+        Ok(Self { path: ":memory:".into(), readers: None, writer, _lock: None })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads in one transaction, so that all of it is of one moment.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let in_transaction = |db: &Connection| {
+            let transaction = db.unchecked_transaction()?;
+            read(&transaction)
+        };
+        let result = match &self.readers {
+            Some(readers) => readers.with(in_transaction),
+            None => {
+                let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                in_transaction(&writer.db)
+            }
+        };
+        result.map_err(|error| classify(&self.path, error.into()))
+    }
+
+    /// Writes in one transaction, which is durable when this returns, or leaves no trace when it fails.
+    fn write<T>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>, &mut Dimensions) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(|poisoned| {
+            let mut writer = poisoned.into_inner();
+            writer.known.forget();
+            self.writer.clear_poison();
+            writer
+        });
+        let Writer { db, known } = &mut *writer;
+        let result = (|| {
+            let transaction =
+                Transaction::new(db, TransactionBehavior::Immediate).map_err(StoreError::from)?;
+            let done = write(&transaction, known)?;
+            transaction.commit()?;
+            Ok(done)
+        })();
+        if result.is_err() {
+            known.forget();
+        }
+        result.map_err(|error| classify(&self.path, error))
+    }
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Tells a full disk and a damaged file from everything else that a database may say.
+fn classify(path: &Path, error: StoreError) -> StoreError {
+    let StoreError::Database(error) = error else {
+        return error;
+    };
+    let damaged = |error: &rusqlite::Error| StoreError::Damaged {
+        path: path.into(),
+        fault: error.to_string(),
+    };
+    match &error {
+        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+            ErrorCode::DiskFull => StoreError::DiskFull(error),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(&error),
+            _ => StoreError::Database(error),
+        },
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..)
+        | rusqlite::Error::QueryReturnedNoRows => damaged(&error),
+        _ => StoreError::Database(error),
+    }
+}
+
+impl Store for Sqlite {
+    fn record(&self, arrivals: &Arrivals) -> Result<(), StoreError> {
+        self.write(|db, known| edge::record(db, known, arrivals))
+    }
+
+    fn edges(&self, query: &EdgeQuery) -> Result<Vec<StoredEdge>, StoreError> {
+        self.read(|db| edge::edges(db, query))
+    }
+
+    fn observed(&self, cluster: &Name) -> Result<Option<Span>, StoreError> {
+        self.read(|db| edge::observed(db, cluster))
+    }
+
+    fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError> {
+        self.read(|db| source::sources(db, None))
+    }
+
+    fn source(&self, key: &SourceKey) -> Result<Option<SourceState>, StoreError> {
+        self.read(|db| source::source(db, key))
+    }
+
+    fn clusters(&self) -> Result<Vec<Name>, StoreError> {
+        self.read(dimension::clusters)
+    }
+
+    fn record_objects(&self, cluster: &Name, changes: &[ObjectChange]) -> Result<(), StoreError> {
+        self.write(|db, _| Ok(object::record(db, cluster, changes)?))
+    }
+
+    fn objects(&self, cluster: &Name, window: Span) -> Result<Vec<ObjectVersion>, StoreError> {
+        self.read(|db| object::objects(db, cluster, window))
+    }
+
+    fn review(
+        &self,
+        key: &ReviewKey,
+        version: Option<u64>,
+    ) -> Result<Option<ReviewVersion>, StoreError> {
+        self.read(|db| review::review(db, key, version))
+    }
+
+    fn review_versions(&self, key: &ReviewKey) -> Result<Vec<ReviewVersion>, StoreError> {
+        self.read(|db| review::versions(db, key))
+    }
+
+    fn reviews(&self, cluster: &Name) -> Result<Vec<ReviewVersion>, StoreError> {
+        self.read(|db| review::reviews(db, cluster))
+    }
+
+    fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError> {
+        self.write(|db, _| review::put(db, review))
+    }
+
+    fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.read(|db| journal::setting(db, key))
+    }
+
+    fn put_setting(
+        &self,
+        key: &str,
+        value: Option<&str>,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.write(|db, _| {
+            journal::put_setting(db, key, value)?;
+            Ok(journal::add(db, audit)?)
+        })
+    }
+
+    fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.write(|db, _| Ok(journal::add(db, entry)?))
+    }
+
+    fn audit_trail(&self, before: Timestamp, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(|db| journal::trail(db, before, limit))
+    }
+}
