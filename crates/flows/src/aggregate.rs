@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ringfence_model::flow::{
     Connections, End, Flow, IcmpKind, Packet, Seen, Sense, Socket, SocketStage, TcpFlags, Transport,
@@ -9,7 +10,7 @@ use ringfence_model::flow::{
 use ringfence_model::resolve::Resolver;
 use ringfence_model::{Diagnostic, Edge, L4, Origin, Port, Span, Timestamp};
 
-use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair};
+use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair, Told};
 use crate::ends::hash_of;
 use crate::fault::Fault;
 use crate::generations::{Generations, Touched};
@@ -18,7 +19,7 @@ use crate::resolution::{Resolution, ServiceId};
 use crate::retire::{
     Dialled, pair_edge, pair_up, retire, retire_calls, retire_dialled, retire_pings, retire_tally,
 };
-use crate::sums::Sums;
+use crate::sums::{Bucket, Buckets, Sums};
 use crate::tally::{Called, Pings, SocketCalls, Tally};
 
 /// How many places of bad lines to name.
@@ -32,11 +33,13 @@ pub struct Options {
     /// How many connections to keep in mind. When there are more, those not seen for longest are forgotten; if more
     /// of one comes later, it counts as another connection.
     pub connections: usize,
+    /// The length of the time buckets that edges are told in; `None` for all time as one.
+    pub bucket: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window: Span::ALL, connections: 900_000 }
+        Self { window: Span::ALL, connections: 900_000, bucket: None }
     }
 }
 
@@ -50,6 +53,19 @@ pub struct Observations {
     /// From the first flow inside the window of the options to just after the last; `None` without flows.
     pub window: Option<Span>,
     /// What to tell the user: bad lines, lost events, forgotten connections.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What was observed, by time bucket.
+#[derive(Clone, Debug)]
+pub struct Bucketed {
+    /// The buckets, in their order.
+    pub buckets: Vec<Bucket>,
+    /// What became of every line.
+    pub ledger: Ledger,
+    /// From the first flow inside the window of the options to just after the last; `None` without flows.
+    pub window: Option<Span>,
+    /// What to tell the user.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -75,6 +91,8 @@ pub struct Aggregator<'a, R> {
     /// Hashes of what counts by itself, so that it does not count twice.
     counted: Generations<u64, ()>,
     sums: Sums,
+    /// How often was settled.
+    step: u32,
     observed: Option<(Timestamp, Timestamp)>,
     ledger: Ledger,
     diagnostics: Vec<Diagnostic>,
@@ -93,6 +111,12 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
     /// Nothing observed yet.
     pub fn new(resolver: &'a R, options: Options) -> Self {
         let few = options.connections / 8;
+        let buckets = match options.bucket {
+            None => Buckets::One,
+            Some(length) => {
+                Buckets::Of(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX).max(1))
+            }
+        };
         Self {
             window: options.window,
             resolution: Resolution::new(resolver),
@@ -103,7 +127,8 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             tallies: Generations::new(options.connections),
             pings: Generations::new(few),
             counted: Generations::new(options.connections),
-            sums: Sums::default(),
+            sums: Sums::new(buckets),
+            step: 0,
             observed: None,
             ledger: Ledger::default(),
             diagnostics: Vec::new(),
@@ -171,8 +196,71 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         &self.ledger
     }
 
-    /// Everything that was observed.
-    pub fn finish(mut self) -> Observations {
+    /// The edges of connections that have been known for a whole step at least, and were not told of before; and
+    /// without counts those of connections told of before that went on. A step is from one call to the next: what
+    /// the observers see of one connection should not arrive further apart.
+    ///
+    /// What is told is not taken back: packets that come later and show that a connection was refused or dropped
+    /// after all change nothing.
+    pub fn settle(&mut self) -> Vec<Bucket> {
+        let Self { connections, dialled, resolution, sums, step, .. } = self;
+        let known = |connection: &Connection| connection.born < *step;
+        for (pair, connection) in connections.iter_mut() {
+            if connection.told == Told::Before || (connection.told == Told::No && known(connection))
+            {
+                retire(*pair, connection, dialled, resolution, sums);
+                connection.told = Told::Yes;
+            }
+        }
+        for (socket, views) in dialled.iter_mut() {
+            for view in views.iter_mut() {
+                let told = view.connection.told;
+                if told == Told::Before || (told == Told::No && known(&view.connection)) {
+                    retire_dialled(*socket, std::slice::from_ref(view), resolution, sums);
+                    view.connection.told = Told::Yes;
+                }
+            }
+        }
+        for (_, calls) in self.sockets.give_up(|calls| calls.step < *step) {
+            retire_calls(&calls, resolution, sums);
+        }
+        for (pair, tally) in self.tallies.give_up(|tally| tally.step < *step) {
+            retire_tally(pair, &tally, resolution, sums);
+        }
+        for ((_, _, l4), pings) in self.pings.iter_mut() {
+            retire_pings(*l4, pings, resolution, sums);
+        }
+        *step = step.saturating_add(1);
+        sums.take(resolution)
+    }
+
+    /// Asks the resolver anew from now on, because it has learned something.
+    pub fn resolve_anew(&mut self) {
+        self.resolution.forget();
+    }
+
+    /// How many distinct ends are kept in mind. It grows for as long as new ones come.
+    pub fn ends(&self) -> usize {
+        self.resolution.len()
+    }
+
+    /// Everything that was observed, and not told of before.
+    pub fn finish(self) -> Observations {
+        let Bucketed { buckets, ledger, window, diagnostics } = self.finish_in_buckets();
+        let mut edges: Vec<Edge> = buckets.into_iter().flat_map(|bucket| bucket.edges).collect();
+        edges.sort_by(|a, b| a.key.cmp(&b.key));
+        edges.dedup_by(|later, first| {
+            let same = later.key == first.key;
+            if same {
+                first.evidence.merge(&later.evidence);
+            }
+            same
+        });
+        Observations { edges, ledger, window, diagnostics }
+    }
+
+    /// Everything that was observed and not told of before, by time bucket.
+    pub fn finish_in_buckets(mut self) -> Bucketed {
         // Connections before what they may be paired with.
         for (pair, connection) in self.connections.drain() {
             retire(pair, &connection, &mut self.dialled, &self.resolution, &mut self.sums);
@@ -186,17 +274,17 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         for (pair, tally) in self.tallies.drain() {
             retire_tally(pair, &tally, &self.resolution, &mut self.sums);
         }
-        for ((_, _, l4), pings) in self.pings.drain() {
-            retire_pings(l4, &pings, &self.resolution, &mut self.sums);
+        for ((_, _, l4), mut pings) in self.pings.drain() {
+            retire_pings(l4, &mut pings, &self.resolution, &mut self.sums);
         }
-        let edges = self.sums.finish(&self.resolution);
+        let buckets = self.sums.take(&self.resolution);
         let window = self.observed.map(|(first, last)| Span {
             from: first,
             until: Timestamp::from_nanos(last.nanos().saturating_add(1)),
         });
         let mut diagnostics = self.diagnostics;
         diagnostics.extend(summaries(&self.ledger));
-        Observations { edges, ledger: self.ledger, window, diagnostics }
+        Bucketed { buckets, ledger: self.ledger, window, diagnostics }
     }
 
     /// Gives up what was not seen for longest where a table is full.
@@ -223,8 +311,8 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             }
         }
         if self.pings.is_full() {
-            for ((_, _, l4), pings) in self.pings.age() {
-                retire_pings(l4, &pings, &self.resolution, &mut self.sums);
+            for ((_, _, l4), mut pings) in self.pings.age() {
+                retire_pings(l4, &mut pings, &self.resolution, &mut self.sums);
             }
         }
         if self.counted.is_full() {
@@ -278,7 +366,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             return Use::Translation;
         }
         let sight = Sight::new(times, ends, &mut self.resolution);
-        let mut connection = Connection::new(sight, known.is_some());
+        let mut connection = Connection::new(sight, known.is_some(), self.step);
         see(&mut connection);
         self.guesses |= known.is_none();
         pair_up(pair, &connection, &mut self.dialled, &self.resolution, &mut self.sums);
@@ -352,7 +440,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             at
         } else {
             let sight = Sight::new(times, ends, &mut self.resolution);
-            let connection = Connection::new(sight, true);
+            let connection = Connection::new(sight, true, self.step);
             views.push(Dialled { service, connection, paired: false });
             views.len() - 1
         };
@@ -407,6 +495,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             SocketStage::Dialled => calls.dialled = Some(called),
             SocketStage::Translated => calls.translated = Some(called),
         }
+        calls.step = self.step;
         calls.first = calls.first.min(flow.start);
         calls.last = calls.last.max(flow.end);
         Use::Translation
@@ -430,7 +519,8 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             Tally::new(sight, self.resolution.service_at(pair.server, port, protocol))
         });
         tally.sight.renew(times, ends, &mut self.resolution);
-        tally.add(counted);
+        tally.add(counted, times, self.sums.buckets());
+        tally.step = self.step;
         if let Some(service) = service
             && tally.service != Some(service)
         {
@@ -456,7 +546,7 @@ fn handshake(flags: TcpFlags) -> Option<Sense> {
 }
 
 /// Why no edge can have the address.
-fn unfit(ip: IpAddr) -> Option<Skip> {
+pub(crate) fn unfit(ip: IpAddr) -> Option<Skip> {
     let ip = ip.to_canonical();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     if ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || broadcast {

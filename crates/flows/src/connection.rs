@@ -106,15 +106,32 @@ pub(crate) struct Connection {
     signs: Signs,
     /// Whether the client is known, not guessed.
     pub(crate) oriented: bool,
+    /// Whether it is counted already.
+    pub(crate) told: Told,
+    /// The step in which it was seen first.
+    pub(crate) born: u32,
+}
+
+/// Whether a connection that is still followed is counted already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Told {
+    No,
+    /// And nothing was seen of it since.
+    Yes,
+    /// And more was seen of it since.
+    Before,
 }
 
 impl Connection {
-    pub(crate) fn new(sight: Sight, oriented: bool) -> Self {
-        Self { sight, signs: Signs::default(), oriented }
+    pub(crate) fn new(sight: Sight, oriented: bool, born: u32) -> Self {
+        Self { sight, signs: Signs::default(), oriented, told: Told::No, born }
     }
 
     pub(crate) fn see(&mut self, sense: Sense, flags: TcpFlags, verdict: Verdict) {
         self.signs.see(sense, flags, verdict);
+        if self.told == Told::Yes {
+            self.told = Told::Before;
+        }
     }
 
     /// Changes client and server over.
@@ -125,7 +142,7 @@ impl Connection {
 
     /// Takes in what was seen of the same connection apart.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        let Self { sight, signs, oriented } = other;
+        let Self { sight, signs, oriented, told, born } = other;
         for (mine, other) in
             [(&mut self.sight.client, sight.client), (&mut self.sight.server, sight.server)]
         {
@@ -139,16 +156,22 @@ impl Connection {
         self.signs.request |= signs.request;
         self.signs.reply |= signs.reply;
         self.oriented |= oriented;
+        self.told = self.told.max(*told);
+        self.born = self.born.min(*born);
     }
 
-    pub(crate) fn evidence(&self) -> Evidence {
-        let (forwarded, dropped, refused) = match self.signs.outcome() {
-            Outcome::Forwarded => (1, 0, 0),
-            Outcome::Refused => (1, 0, 1),
-            Outcome::Dropped => (0, 1, 0),
+    /// What is to be counted of it; nothing when all is. One that is counted and goes on has no further counts.
+    pub(crate) fn evidence(&self) -> Option<Evidence> {
+        let Sight { first, last, .. } = self.sight;
+        let (forwarded, dropped, refused) = match (self.told, self.signs.outcome()) {
+            (Told::Yes, _) => return None,
+            (Told::Before, _) => (0, 0, 0),
+            (Told::No, Outcome::Forwarded) => (1, 0, 0),
+            (Told::No, Outcome::Refused) => (1, 0, 1),
+            (Told::No, Outcome::Dropped) => (0, 1, 0),
         };
-        let (first_seen, last_seen) = (self.sight.first, self.sight.last);
-        Evidence { first_seen, last_seen, forwarded, dropped, refused }
+        let first_seen = if self.told == Told::Before { last } else { first };
+        Some(Evidence { first_seen, last_seen: last, forwarded, dropped, refused })
     }
 }
 

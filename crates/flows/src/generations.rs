@@ -65,6 +65,21 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
+    /// Every entry, as old as it is.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.old.iter_mut().chain(&mut self.young)
+    }
+
+    /// Gives up the entries that pass.
+    pub(crate) fn give_up(
+        &mut self,
+        mut pass: impl FnMut(&V) -> bool,
+    ) -> impl Iterator<Item = (K, V)> {
+        let mut given: Vec<(K, V)> = self.old.extract_if(|_, value| pass(value)).collect();
+        given.extend(self.young.extract_if(|_, value| pass(value)));
+        given.into_iter()
+    }
+
     /// Whether nothing is kept.
     pub(crate) fn is_empty(&self) -> bool {
         self.young.is_empty() && self.old.is_empty()

@@ -2,11 +2,13 @@
 //!
 //! [`read_file`] and [`read_flows`] read logs: Hubble's JSON lines, or Ringfence's own [`Record`]s. What they read
 //! goes to an [`Aggregator`] as [`ringfence_model::Flow`]s, which other sources can feed just as well. The
-//! aggregator finds out which flows are of one connection and who was at its ends, and counts.
+//! aggregator finds out which flows are of one connection and who was at its ends, and counts. A [`Counter`] adds up
+//! flows that observers have counted already, by the same rules, and keeps the two sides apart.
 
 mod address;
 mod aggregate;
 mod connection;
+mod counter;
 mod ends;
 mod fault;
 mod generations;
@@ -22,10 +24,12 @@ mod retire;
 mod sums;
 mod tally;
 
-pub use aggregate::{Aggregator, Observations, Options};
+pub use aggregate::{Aggregator, Bucketed, Observations, Options};
+pub use counter::{CountedEdge, CountedFlow, Counter, SideCounts, Sides};
 pub use ledger::{Ledger, Skip};
 pub use reader::{ReadError, ReadOptions, read_file, read_flows};
 pub use record::{
     Counts, Observer, Record, RecordDestination, RecordPod, RecordProtocol, RecordSide,
     RecordSource, RecordWorkload, SocketAddress, VERSION, Volume,
 };
+pub use sums::Bucket;

@@ -7,10 +7,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ringfence_model::flow::End;
 use ringfence_model::resolve::{Hint, Resolver};
-use ringfence_model::{Name, Nature, Peer, Port, Protocol, ServicePortRef, Span, Timestamp};
+use ringfence_model::{L4, Name, Nature, Peer, Port, Protocol, ServicePortRef, Span, Timestamp};
 
 use crate::connection::{Ip, KnownEnd};
 use crate::generations::{Generations, Touched};
+use crate::sums::EdgeId;
 
 /// How many answers of the resolver to remember.
 const CAPACITY: usize = 1 << 17;
@@ -108,9 +109,6 @@ impl<'a, R: Resolver> Resolution<'a, R> {
         let target = self.resolver.service(ip.into(), protocol, port);
         let id = target.map(|target| {
             let key = (target.service, protocol);
-            if let Some(id) = self.service_ids.get(&key) {
-                return *id;
-            }
             let mut backends: Vec<_> = target
                 .backends
                 .iter()
@@ -120,6 +118,10 @@ impl<'a, R: Resolver> Resolution<'a, R> {
                 let itself = Peer::Service(key.0.service.clone());
                 backends.push((PeerId(self.peers.id(itself)), key.0.port));
             }
+            if let Some(&id) = self.service_ids.get(&key) {
+                self.services[id.0 as usize].backends = backends;
+                return id;
+            }
             let id = ServiceId(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
             self.services.push(Service { reference: key.0.clone(), backends });
             self.service_ids.insert(key, id);
@@ -127,6 +129,32 @@ impl<'a, R: Resolver> Resolution<'a, R> {
         });
         self.known_services.insert(key, id);
         id
+    }
+
+    /// Asks the resolver anew from now on, because it has learned something.
+    pub(crate) fn forget(&mut self) {
+        self.known_ends.drain().for_each(drop);
+        self.known_services.drain().for_each(drop);
+    }
+
+    /// How many distinct ends there were.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.values.len()
+    }
+
+    /// The edge from one end to the other.
+    pub(crate) fn edge(&self, client: EndId, server: EndId, l4: L4) -> EdgeId {
+        EdgeId {
+            source: self.peer_id(client),
+            destination: self.peer_id(server),
+            l4,
+            nature: self.nature(client, server),
+        }
+    }
+
+    /// The node that the end is or runs on.
+    pub(crate) fn node(&self, end: EndId) -> Option<&Name> {
+        self.ends.get(end.0).1.map(|node| self.nodes.get(node))
     }
 
     pub(crate) fn service(&self, id: ServiceId) -> &Service {

@@ -20,21 +20,12 @@ pub(crate) struct Dialled {
     pub(crate) paired: bool,
 }
 
-fn edge_id(sight: &Sight, l4: L4, resolution: &Resolution<'_, impl Resolver>) -> EdgeId {
-    EdgeId {
-        source: resolution.peer_id(sight.client.id),
-        destination: resolution.peer_id(sight.server.id),
-        l4,
-        nature: resolution.nature(sight.client.id, sight.server.id),
-    }
-}
-
 pub(crate) fn pair_edge(
     pair: SocketPair,
     sight: &Sight,
     of: &Resolution<'_, impl Resolver>,
 ) -> EdgeId {
-    edge_id(sight, L4::Port(pair.client.protocol, pair.server_port), of)
+    of.edge(sight.client.id, sight.server.id, L4::Port(pair.client.protocol, pair.server_port))
 }
 
 /// Finds the views in which the client dialled this connection, and takes them for what they are.
@@ -69,7 +60,9 @@ pub(crate) fn retire(
     sums: &mut Sums,
 ) {
     pair_up(pair, connection, dialled, resolution, sums);
-    sums.add(pair_edge(pair, &connection.sight, resolution), &connection.evidence());
+    if let Some(evidence) = connection.evidence() {
+        sums.add(pair_edge(pair, &connection.sight, resolution), &evidence);
+    }
 }
 
 /// Counts a connection that was seen before translation only.
@@ -80,9 +73,10 @@ pub(crate) fn retire_dialled(
     sums: &mut Sums,
 ) {
     for Dialled { service, connection, .. } in views.iter().filter(|view| !view.paired) {
+        let Some(evidence) = connection.evidence() else { continue };
         let source = resolution.peer_id(connection.sight.client.id);
         let to = SomeBackend { source, service: *service, protocol: client.protocol };
-        sums.add_backends(to, &connection.evidence(), resolution);
+        sums.add_backends(to, &evidence, resolution);
     }
 }
 
@@ -100,12 +94,7 @@ pub(crate) fn retire_calls(
             sums.add_weak_backends(SomeBackend { source, service, protocol }, &calls.evidence());
         }
         (Some(reached), _, service) | (None, Some(reached), service) => {
-            let edge = EdgeId {
-                source,
-                destination: resolution.peer_id(reached.end),
-                l4: L4::Port(protocol, reached.port),
-                nature: resolution.nature(client.id, reached.end),
-            };
+            let edge = resolution.edge(client.id, reached.end, L4::Port(protocol, reached.port));
             sums.add_weak(edge, &calls.evidence());
             if let Some(service) = service {
                 sums.add_service(edge, service);
@@ -133,7 +122,12 @@ pub(crate) fn retire_tally(
         return;
     }
     let edge = pair_edge(pair, &tally.sight, resolution);
-    sums.add(edge, &evidence);
+    if tally.parts.is_empty() {
+        sums.add(edge, &evidence);
+    }
+    for part in tally.spread(&evidence) {
+        sums.add(edge, &part);
+    }
     if let Some(service) = tally.service {
         sums.add_service(edge, service);
     }
@@ -142,9 +136,13 @@ pub(crate) fn retire_tally(
 /// Counts echo requests.
 pub(crate) fn retire_pings(
     l4: L4,
-    pings: &Pings,
+    pings: &mut Pings,
     resolution: &Resolution<'_, impl Resolver>,
     sums: &mut Sums,
 ) {
-    sums.add(edge_id(&pings.sight, l4, resolution), &pings.evidence());
+    let evidence = pings.tell();
+    if evidence.forwarded > 0 || evidence.dropped > 0 {
+        let Sight { client, server, .. } = pings.sight;
+        sums.add(resolution.edge(client.id, server.id, l4), &evidence);
+    }
 }

@@ -5,6 +5,7 @@ use ringfence_model::{Evidence, Port, Protocol, Timestamp};
 
 use crate::connection::{KnownEnd, Sight};
 use crate::resolution::{EndId, ServiceId};
+use crate::sums::Buckets;
 
 /// Connections of one client address to one server port, as observers counted them.
 #[derive(Debug)]
@@ -14,6 +15,20 @@ pub(crate) struct Tally {
     pub(crate) untranslated: Option<ServiceId>,
     /// The Service port that was translated.
     pub(crate) service: Option<ServiceId>,
+    client: Counts,
+    server: Counts,
+    /// The same by time bucket, sorted; none while all time is one.
+    pub(crate) parts: Vec<Part>,
+    /// The step in which it was added to last.
+    pub(crate) step: u32,
+}
+
+/// What was counted in a time bucket.
+#[derive(Debug)]
+pub(crate) struct Part {
+    bucket: Timestamp,
+    first: Timestamp,
+    last: Timestamp,
     client: Counts,
     server: Counts,
 }
@@ -30,18 +45,36 @@ struct Counts {
 impl Tally {
     pub(crate) fn new(sight: Sight, untranslated: Option<ServiceId>) -> Self {
         let (client, server) = Default::default();
-        Self { sight, untranslated, service: None, client, server }
+        Self { sight, untranslated, service: None, client, server, parts: Vec::new(), step: 0 }
     }
 
-    pub(crate) fn add(&mut self, counted: &Connections) {
-        let side = match counted.side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.server,
-        };
-        side.opened = side.opened.saturating_add(counted.opened);
-        side.refused = side.refused.saturating_add(counted.refused);
-        side.denied = side.denied.saturating_add(counted.denied);
-        side.traffic |= counted.traffic;
+    pub(crate) fn add(
+        &mut self,
+        counted: &Connections,
+        (first, last): (Timestamp, Timestamp),
+        buckets: Buckets,
+    ) {
+        match counted.side {
+            Side::Client => self.client.add(counted),
+            Side::Server => self.server.add(counted),
+        }
+        if buckets == Buckets::One {
+            return;
+        }
+        let bucket = buckets.at(first);
+        let at = self.parts.binary_search_by_key(&bucket, |part| part.bucket);
+        let at = at.unwrap_or_else(|at| {
+            let (client, server) = Default::default();
+            self.parts.insert(at, Part { bucket, first, last, client, server });
+            at
+        });
+        let part = &mut self.parts[at];
+        part.first = part.first.min(first);
+        part.last = part.last.max(last);
+        match counted.side {
+            Side::Client => part.client.add(counted),
+            Side::Server => part.server.add(counted),
+        }
     }
 
     /// The two sides merged, as the `record` module explains.
@@ -57,6 +90,46 @@ impl Tally {
         let (first_seen, last_seen) = (sight.first, sight.last);
         Evidence { first_seen, last_seen, forwarded, dropped, refused }
     }
+
+    /// The whole spread over the time buckets. The two sides may report one connection in different ones, so that
+    /// they can be merged over all time only; then each bucket gets no more than a side reported for it.
+    pub(crate) fn spread(&self, whole: &Evidence) -> Vec<Evidence> {
+        let Evidence { mut forwarded, mut refused, .. } = *whole;
+        let mut out: Vec<Evidence> = self
+            .parts
+            .iter()
+            .map(|Part { first, last, client, server, .. }| {
+                let here = forwarded.min(client.opened.max(server.opened));
+                forwarded -= here;
+                let dropped = client.denied.saturating_add(server.denied);
+                let (first_seen, last_seen) = (*first, *last);
+                Evidence { first_seen, last_seen, forwarded: here, dropped, refused: 0 }
+            })
+            .collect();
+        if let Some(first) = out.first_mut() {
+            first.forwarded += forwarded;
+        }
+        // First where they were reported, then where there is room.
+        for reported in [true, false] {
+            for (part, evidence) in self.parts.iter().zip(&mut out) {
+                let room = evidence.forwarded - evidence.refused;
+                let most = part.client.refused.max(part.server.refused);
+                let here = refused.min(room).min(if reported { most } else { u64::MAX });
+                evidence.refused += here;
+                refused -= here;
+            }
+        }
+        out
+    }
+}
+
+impl Counts {
+    fn add(&mut self, counted: &Connections) {
+        self.opened = self.opened.saturating_add(counted.opened);
+        self.refused = self.refused.saturating_add(counted.refused);
+        self.denied = self.denied.saturating_add(counted.denied);
+        self.traffic |= counted.traffic;
+    }
 }
 
 /// Echo requests from one address to another. Nothing in a flow tells two requests apart but their time, which
@@ -65,6 +138,8 @@ impl Tally {
 pub(crate) struct Pings {
     pub(crate) sight: Sight,
     points: Vec<PingsAt>,
+    /// What is counted already, forwarded and dropped.
+    told: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -76,7 +151,7 @@ struct PingsAt {
 
 impl Pings {
     pub(crate) fn new(sight: Sight) -> Self {
-        Self { sight, points: Vec::new() }
+        Self { sight, points: Vec::new(), told: (0, 0) }
     }
 
     pub(crate) fn add(&mut self, point: u8, verdict: Verdict) {
@@ -90,11 +165,23 @@ impl Pings {
         }
     }
 
+    /// What is to be counted, and is from now on.
+    pub(crate) fn tell(&mut self) -> Evidence {
+        let evidence = self.evidence();
+        self.told.0 += evidence.forwarded;
+        self.told.1 += evidence.dropped;
+        self.sight.first = self.sight.last;
+        evidence
+    }
+
+    /// What is to be counted.
     pub(crate) fn evidence(&self) -> Evidence {
         let most = |count: fn(&PingsAt) -> u64| self.points.iter().map(count).max().unwrap_or(0);
         let dropped = most(|p| p.dropped);
         // What one point forwarded and a later one dropped was dropped.
         let forwarded = most(|p| p.forwarded).saturating_sub(dropped);
+        let forwarded = forwarded.saturating_sub(self.told.0);
+        let dropped = dropped.saturating_sub(self.told.1);
         let (first_seen, last_seen) = (self.sight.first, self.sight.last);
         Evidence { first_seen, last_seen, forwarded, dropped, refused: 0 }
     }
@@ -109,6 +196,8 @@ pub(crate) struct SocketCalls {
     pub(crate) protocol: Protocol,
     pub(crate) dialled: Option<Called>,
     pub(crate) translated: Option<Called>,
+    /// The step of the last call.
+    pub(crate) step: u32,
 }
 
 /// Where a socket call went.
@@ -126,7 +215,7 @@ impl SocketCalls {
         client: KnownEnd,
         protocol: Protocol,
     ) -> Self {
-        Self { first, last, client, protocol, dialled: None, translated: None }
+        Self { first, last, client, protocol, dialled: None, translated: None, step: 0 }
     }
 
     /// One connection.

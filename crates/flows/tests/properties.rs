@@ -5,10 +5,11 @@ mod log;
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use log::{cluster, hubble, observe, record};
 use proptest::prelude::*;
-use ringfence_flows::{Aggregator, Observations, Options, ReadOptions, read_flows};
+use ringfence_flows::{Aggregator, Bucket, Observations, Options, ReadOptions, read_flows};
 
 /// What happens between a client and a server.
 #[derive(Clone, Copy, Debug)]
@@ -214,4 +215,98 @@ proptest! {
         prop_assert_eq!(once.edges, shuffled.edges);
         prop_assert_eq!(shuffled.ledger.repeated, records.0.len() as u64);
     }
+
+    #[test]
+    fn buckets_of_a_log_add_up_to_the_whole(conversations in conversations(), seconds in 1..900u64) {
+        let table = cluster();
+        let (lines, truth) = log_of(&conversations);
+        let log = lines.join("\n");
+        let straight = observe(log.as_bytes(), &table, Options::default());
+        let bucket = Some(Duration::from_secs(seconds));
+        let options = Options { bucket, ..Options::default() };
+        let added_up = observe(log.as_bytes(), &table, options);
+        prop_assert_eq!(&added_up.edges, &straight.edges);
+
+        let mut aggregator = Aggregator::new(&table, options);
+        read_flows(log.as_bytes(), "log", ReadOptions::default(), &mut aggregator, |_| {}).unwrap();
+        let buckets = aggregator.finish_in_buckets().buckets;
+        prop_assert_eq!(sum(&buckets), truth);
+        for bucket in buckets {
+            for edge in bucket.edges {
+                let into = edge.evidence.first_seen.nanos() - bucket.at.nanos();
+                prop_assert!((0..1_000_000_000 * seconds.cast_signed()).contains(&into), "{:?}", edge);
+            }
+        }
+    }
+
+    /// The two sides report a connection in intervals that lie apart.
+    #[test]
+    fn buckets_of_records_add_up_to_the_whole(
+        counts in prop::collection::vec((0..30u32, any::<bool>(), 1..=2u8, 0..9u64, 0..9u64, 0..3u64), 1..40),
+    ) {
+        let lines: Vec<_> = counts.iter().map(|(at, client, server, opened, refused, denied)| {
+            let (node, side) = if *client { ("n1", "client") } else { ("n2", "server") };
+            let refused = refused.min(opened);
+            record(&format!("{at} {node} {side} 10.0.1.1 10.0.2.{server}:8080 TCP {opened}/{refused}/{denied}"))
+        }).collect();
+        let (table, log) = (cluster(), lines.join("\n"));
+        let straight = observe(log.as_bytes(), &table, Options::default());
+        let options = Options { bucket: Some(Duration::from_secs(7)), ..Options::default() };
+        let added_up = observe(log.as_bytes(), &table, options);
+        prop_assert_eq!(&added_up.edges, &straight.edges);
+    }
+
+    /// Settled every ten seconds while the log comes in by and by, every connection counts once, however long it
+    /// lasts.
+    #[test]
+    fn settling_counts_nothing_twice(conversations in conversations()) {
+        let table = cluster();
+        let mut timed = Vec::new();
+        let mut truth = BTreeMap::<u16, [u64; 3]>::new();
+        for (n, conversation) in conversations.iter().enumerate() {
+            let (lines, (port, counts)) = lines(n, conversation);
+            // More of it comes long after.
+            let again = lines.last().cloned().into_iter().map(|line| (conversation.second + 40, line));
+            timed.extend(lines.into_iter().map(|line| (conversation.second, line)));
+            if !matches!(conversation.kind, Kind::ViaService { first: false }) {
+                timed.extend(again);
+            }
+            let sum = truth.entry(port).or_default();
+            for (sum, count) in sum.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        timed.sort_by_key(|(second, _)| *second);
+        let mut aggregator = Aggregator::new(
+            &table,
+            Options { bucket: Some(Duration::from_mins(1)), ..Options::default() },
+        );
+        let (mut told, mut settled) = (Vec::new(), 0);
+        for (second, line) in &timed {
+            while settled + 10 <= *second {
+                told.extend(aggregator.settle());
+                settled += 10;
+            }
+            read_flows(line.as_bytes(), "log", ReadOptions::default(), &mut aggregator, |_| {}).unwrap();
+        }
+        // All of it is settled two steps later, and nothing is left then.
+        told.extend(aggregator.settle());
+        told.extend(aggregator.settle());
+        prop_assert_eq!(sum(&told), truth);
+        prop_assert_eq!(sum(&aggregator.finish_in_buckets().buckets), BTreeMap::new());
+    }
+}
+
+/// The counts of all buckets by port.
+fn sum(buckets: &[Bucket]) -> BTreeMap<u16, [u64; 3]> {
+    let mut sums = BTreeMap::<u16, [u64; 3]>::new();
+    for edge in buckets.iter().flat_map(|bucket| &bucket.edges) {
+        let ringfence_model::L4::Port(_, port) = edge.key.l4 else { panic!("{edge:?}") };
+        let e = &edge.evidence;
+        let sum = sums.entry(port.get()).or_default();
+        for (sum, count) in sum.iter_mut().zip([e.forwarded, e.dropped, e.refused]) {
+            *sum += count;
+        }
+    }
+    sums
 }

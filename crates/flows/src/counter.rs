@@ -1,0 +1,222 @@
+//! Flows that observers have counted, to edges with the two sides kept apart.
+
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ringfence_model::flow::{End, Side};
+use ringfence_model::resolve::Resolver;
+use ringfence_model::{EdgeKey, L4, Name, Port, ServicePortRef, Timestamp};
+
+use crate::aggregate::unfit;
+use crate::connection::Ip;
+use crate::resolution::{EndId, Resolution, ServiceId};
+use crate::sums::{Buckets, EdgeId, SomeBackend};
+
+/// Connections that an observer counted over an interval, seen from one end.
+#[derive(Clone, Copy, Debug)]
+pub struct CountedFlow<'a> {
+    /// First moment of the interval.
+    pub start: Timestamp,
+    /// Last moment of the interval.
+    pub end: Timestamp,
+    /// Who opened.
+    pub client: &'a End,
+    /// Who was reached.
+    pub server: &'a End,
+    /// Protocol and port at the server, after translation.
+    pub l4: L4,
+    /// The Service address and port dialled, when they were translated.
+    pub dialled: Option<(IpAddr, Port)>,
+    /// The end that the observer stood at.
+    pub side: Side,
+    /// What it counted.
+    pub counts: SideCounts,
+    /// Whether anything but openings passed.
+    pub traffic: bool,
+}
+
+/// Connections and volume as one side counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SideCounts {
+    /// Connections opened and let pass, refused ones included.
+    pub opened: u64,
+    /// Of the opened ones, those that the server refused.
+    pub refused: u64,
+    /// Attempts that the side dropped.
+    pub denied: u64,
+    /// Bytes from the client to the server.
+    pub sent: u64,
+    /// Bytes from the server to the client.
+    pub received: u64,
+}
+
+/// What the sides counted. Where both ends are observed, both report each connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// One side, where the other is not observed.
+    pub alone: SideCounts,
+    /// The client's, where the server's is observed too.
+    pub client: SideCounts,
+    /// The server's, where the client's is observed too.
+    pub server: SideCounts,
+}
+
+/// What was counted of an edge in a time bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedEdge {
+    /// When the bucket begins.
+    pub at: Timestamp,
+    /// The edge.
+    pub key: EdgeKey,
+    /// First moment seen.
+    pub first_seen: Timestamp,
+    /// Last moment seen.
+    pub last_seen: Timestamp,
+    /// What was counted.
+    pub sides: Sides,
+    /// The Service ports dialled, sorted.
+    pub services: Vec<ServicePortRef>,
+}
+
+/// Adds up counted flows. Grows with the number of edges and time buckets. Unlike an
+/// [`Aggregator`](crate::Aggregator) it does not look for flows that come twice.
+pub struct Counter<'a, R, F> {
+    resolution: Resolution<'a, R>,
+    observed: F,
+    buckets: Buckets,
+    sums: Map<(Timestamp, EdgeId), Sum>,
+}
+
+struct Sum {
+    first: Timestamp,
+    last: Timestamp,
+    sides: Sides,
+    services: Vec<ServiceId>,
+}
+
+type Map<K, V> = HashMap<K, V, FixedState>;
+
+impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
+    /// Nothing counted yet. `observed` says whether a node has an observer of its own, `seconds` how long a time
+    /// bucket is.
+    pub fn new(resolver: &'a R, seconds: u32, observed: F) -> Self {
+        let buckets = Buckets::Of(i64::from(seconds.max(1)) * 1_000_000_000);
+        Self { resolution: Resolution::new(resolver), observed, buckets, sums: Map::default() }
+    }
+
+    /// Takes a flow in. `false`: it is no evidence, because it counts nothing or no edge can have its addresses.
+    pub fn add(&mut self, flow: &CountedFlow<'_>) -> bool {
+        let &CountedFlow { start, client, server, l4, dialled, side, counts, traffic, .. } = flow;
+        let nothing = counts.opened == 0 && counts.denied == 0 && !traffic;
+        if nothing || unfit(client.ip).is_some() || unfit(server.ip).is_some() {
+            return false;
+        }
+        let from = self.resolution.end(client, start).id;
+        let to = self.resolution.end(server, start).id;
+        let bucket = self.buckets.at(start);
+        let L4::Port(protocol, port) = l4 else {
+            let edge = self.resolution.edge(from, to, l4);
+            let seat = self.seat(side, from, to);
+            self.sum(bucket, edge, flow).add(seat, flow);
+            return true;
+        };
+        if let Some(service) = self.resolution.service_at(Ip::from(server.ip), port, protocol) {
+            // Not translated where it was seen. Each backend may be the one, and its node tells of it if it can.
+            let source = self.resolution.peer_id(from);
+            let backends = SomeBackend { source, service, protocol };
+            for edge in backends.edges(&self.resolution).collect::<Vec<_>>() {
+                let seat = match side {
+                    Side::Client => Seat::Client,
+                    Side::Server => Seat::Alone,
+                };
+                let sum = self.sum(bucket, edge, flow);
+                sum.add(seat, flow);
+                sum.dialled(service);
+            }
+            return true;
+        }
+        let service =
+            dialled.and_then(|(ip, port)| self.resolution.service_at(Ip::from(ip), port, protocol));
+        let edge = self.resolution.edge(from, to, l4);
+        let seat = self.seat(side, from, to);
+        let sum = self.sum(bucket, edge, flow);
+        sum.add(seat, flow);
+        if let Some(service) = service {
+            sum.dialled(service);
+        }
+        true
+    }
+
+    /// What was counted, sorted by time and edge.
+    pub fn finish(self) -> Vec<CountedEdge> {
+        let Self { resolution, sums, .. } = self;
+        let mut edges: Vec<CountedEdge> = sums
+            .into_iter()
+            .map(|((at, edge), Sum { first, last, sides, services })| CountedEdge {
+                at,
+                key: edge.key(&resolution),
+                first_seen: first,
+                last_seen: last,
+                sides,
+                services: resolution.references(services.into_iter()),
+            })
+            .collect();
+        edges.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        edges
+    }
+
+    /// Which of the three a side's counts are, which depends on whether the other side is observed.
+    fn seat(&self, side: Side, client: EndId, server: EndId) -> Seat {
+        let other = match side {
+            Side::Client => server,
+            Side::Server => client,
+        };
+        match (side, self.resolution.node(other).is_some_and(&self.observed)) {
+            (_, false) => Seat::Alone,
+            (Side::Client, true) => Seat::Client,
+            (Side::Server, true) => Seat::Server,
+        }
+    }
+
+    fn sum(&mut self, bucket: Timestamp, edge: EdgeId, flow: &CountedFlow<'_>) -> &mut Sum {
+        self.sums.entry((bucket, edge)).or_insert_with(|| Sum {
+            first: flow.start,
+            last: flow.end,
+            sides: Sides::default(),
+            services: Vec::new(),
+        })
+    }
+}
+
+/// The places in [`Sides`].
+#[derive(Clone, Copy)]
+enum Seat {
+    Alone,
+    Client,
+    Server,
+}
+
+impl Sum {
+    fn add(&mut self, seat: Seat, flow: &CountedFlow<'_>) {
+        self.first = self.first.min(flow.start);
+        self.last = self.last.max(flow.end);
+        let side = match seat {
+            Seat::Alone => &mut self.sides.alone,
+            Seat::Client => &mut self.sides.client,
+            Seat::Server => &mut self.sides.server,
+        };
+        let SideCounts { opened, refused, denied, sent, received } = flow.counts;
+        side.opened = side.opened.saturating_add(opened);
+        side.refused = side.refused.saturating_add(refused);
+        side.denied = side.denied.saturating_add(denied);
+        side.sent = side.sent.saturating_add(sent);
+        side.received = side.received.saturating_add(received);
+    }
+
+    fn dialled(&mut self, service: ServiceId) {
+        if !self.services.contains(&service) {
+            self.services.push(service);
+        }
+    }
+}
