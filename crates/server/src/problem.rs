@@ -323,6 +323,8 @@ impl From<StoreError> for Problem {
             fault @ (StoreError::Repeated { .. }
             | StoreError::Damaged { .. }
             | StoreError::Newer { .. }
+            | StoreError::InUse { .. }
+            | StoreError::File { .. }
             | StoreError::Database(_)) => Self::internal(&fault),
         }
     }
