@@ -5,11 +5,14 @@ mod de;
 mod document;
 mod fault;
 mod json;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod manifest;
 mod node;
 mod object;
 mod port;
 pub mod read;
+pub mod record;
 pub mod review;
 mod source;
 mod strings;

@@ -10,10 +10,10 @@ mod selector;
 mod service;
 mod workload;
 
-pub(crate) use node::{cidr, ip};
+pub(crate) use node::{POD_NETWORK_ANNOTATIONS, cidr, ip};
 pub(crate) use selector::check_key;
 
-use ringfence_model::object::{Controller, Endpoints, Namespace, Node, Pod, Service};
+use ringfence_model::object::{Controller, Endpoints, Namespace, Node, Objects, Pod, Service};
 use ringfence_model::{
     ClusterPolicy, ClusterPolicyKind, Diagnostic, Name, NetworkPolicy, Origin, WorkloadKind,
 };
@@ -69,20 +69,68 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// The kind as Kubernetes spells it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Node => "Node",
+            Self::Pod => "Pod",
+            Self::Deployment => "Deployment",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Job => "Job",
+            Self::CronJob => "CronJob",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Endpoints => "Endpoints",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy) => "ClusterNetworkPolicy",
+            Self::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy) => "AdminNetworkPolicy",
+            Self::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy) => {
+                "BaselineAdminNetworkPolicy"
+            }
+        }
+    }
 }
 
 /// One object of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Object {
+pub enum Object {
+    /// A Namespace.
     Namespace(Namespace),
+    /// A Node.
     Node(Node),
+    /// A Pod.
     Pod(Pod),
+    /// A controller of pods.
     Controller(Controller),
+    /// A Service.
     Service(Service),
     /// One for each subset of an Endpoints object; empty when the object belongs to no Service.
     Endpoints(Vec<Endpoints>),
+    /// A `NetworkPolicy`.
     Policy(NetworkPolicy),
+    /// A cluster-wide policy.
     ClusterPolicy(ClusterPolicy),
+}
+
+impl Extend<Object> for Objects {
+    fn extend<I: IntoIterator<Item = Object>>(&mut self, all: I) {
+        for object in all {
+            match object {
+                Object::Namespace(namespace) => self.namespaces.push(namespace),
+                Object::Node(node) => self.nodes.push(node),
+                Object::Pod(pod) => self.pods.push(pod),
+                Object::Controller(controller) => self.controllers.push(controller),
+                Object::Service(service) => self.services.push(service),
+                Object::Endpoints(endpoints) => self.endpoints.extend(endpoints),
+                Object::Policy(policy) => self.policies.push(policy),
+                Object::ClusterPolicy(policy) => self.cluster_policies.push(policy),
+            }
+        }
+    }
 }
 
 /// What every conversion needs.

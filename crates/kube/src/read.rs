@@ -10,10 +10,13 @@ use crate::document::{documents, list};
 use crate::fault::{Fault, shown};
 use crate::json::{self, Piece};
 use crate::node::{Node, Value};
-use crate::object::{Context, Kind, Object};
+use crate::object::{Context, Kind};
+use crate::record::{Record, record};
 use crate::source::{self, SourceError};
 use crate::strings::Strings;
 use crate::yaml;
+
+pub use crate::object::Object;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ pub struct Reader {
     known: HashMap<(Kind, Option<Name>, Name), (usize, Origin)>,
     ignored: BTreeMap<String, usize>,
     diagnostics: Vec<Diagnostic>,
+    /// The records of the objects, beside them, where they are wanted.
+    records: Option<Vec<Record>>,
 }
 
 /// `apiVersion` and `kind` of a list, from which items without them take theirs.
@@ -47,6 +52,11 @@ impl Reader {
     /// A reader that has read nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A reader that also keeps the objects as [`Record`]s.
+    pub fn recording() -> Self {
+        Self { records: Some(Vec::new()), ..Self::default() }
     }
 
     /// Reads a file, all manifests below a directory (`.yaml`, `.yml`, `.json`, and these with `.gz` or `.zst`), or
@@ -83,6 +93,22 @@ impl Reader {
         self.take(name, source::read(bytes));
     }
 
+    /// Reads the text of one object, and keeps nothing of it but the strings that later objects may share. `None`
+    /// when it cannot be read, and the diagnostics say why.
+    pub fn object(&mut self, name: &str, text: &str) -> (Option<Object>, Vec<Diagnostic>) {
+        self.stream(&Origin::new(name, 0), text.as_bytes());
+        self.known.clear();
+        self.ignored.clear();
+        self.strings.forget_unused();
+        (self.objects.pop(), std::mem::take(&mut self.diagnostics))
+    }
+
+    /// What was read, and the records of the objects if the reader is a [`recording`](Self::recording) one.
+    pub fn finish_recording(mut self) -> (Input, Vec<Record>) {
+        let records = self.records.take().unwrap_or_default();
+        (self.finish(), records)
+    }
+
     /// What was read.
     pub fn finish(self) -> Input {
         let Self { objects: all, ignored, mut diagnostics, .. } = self;
@@ -90,18 +116,7 @@ impl Reader {
             diagnostics.extend(foreign_policy(kind, *count));
         }
         let mut objects = Objects::default();
-        for object in all {
-            match object {
-                Object::Namespace(namespace) => objects.namespaces.push(namespace),
-                Object::Node(node) => objects.nodes.push(node),
-                Object::Pod(pod) => objects.pods.push(pod),
-                Object::Controller(controller) => objects.controllers.push(controller),
-                Object::Service(service) => objects.services.push(service),
-                Object::Endpoints(endpoints) => objects.endpoints.extend(endpoints),
-                Object::Policy(policy) => objects.policies.push(policy),
-                Object::ClusterPolicy(policy) => objects.cluster_policies.push(policy),
-            }
-        }
+        objects.extend(all);
         Input { objects, ignored, diagnostics }
     }
 
@@ -282,7 +297,14 @@ impl Reader {
                 };
                 let findings = cx.findings.into_iter().map(|finding| finding.about(&subject));
                 self.diagnostics.extend(findings);
-                self.keep((kind, read.namespace, read.name), read.object, origin, &subject);
+                let record = self.records.as_ref().map(|_| record(kind, &api_version, &node));
+                match record.transpose() {
+                    Ok(record) => {
+                        let key = (kind, read.namespace, read.name);
+                        self.keep(key, read.object, record, origin, &subject);
+                    }
+                    Err(fault) => self.fault(file, "bad-object", Some(&subject), fault),
+                }
             }
             Err(faults) => {
                 let subject = subject(&kind_text, &node);
@@ -297,6 +319,7 @@ impl Reader {
         &mut self,
         key: (Kind, Option<Name>, Name),
         object: Object,
+        record: Option<Record>,
         origin: Origin,
         subject: &str,
     ) {
@@ -304,6 +327,7 @@ impl Reader {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert((self.objects.len(), origin));
                 self.objects.push(object);
+                self.records.iter_mut().for_each(|records| records.extend(record.clone()));
             }
             std::collections::hash_map::Entry::Occupied(mut entry) => {
                 let (at, earlier) = entry.get_mut();
@@ -317,6 +341,9 @@ impl Reader {
                     self.diagnostics.push(finding);
                 }
                 self.objects[*at] = object;
+                if let (Some(records), Some(record)) = (&mut self.records, record) {
+                    records[*at] = record;
+                }
                 *earlier = origin;
             }
         }

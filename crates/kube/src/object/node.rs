@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::node::Node as Tree;
 
 /// Node annotations in which network plugins publish the address the node has inside the pod network.
-const POD_NETWORK_ANNOTATIONS: [&str; 9] = [
+pub(crate) const POD_NETWORK_ANNOTATIONS: [&str; 9] = [
     "network.cilium.io/ipv4-cilium-host",
     "network.cilium.io/ipv6-cilium-host",
     "io.cilium.network.ipv4-cilium-host",
