@@ -1,1 +1,5 @@
 //! Doubles of the systems that Ringfence talks to, for tests: they speak the real protocols over loopback.
+
+pub mod api_server;
+
+pub use api_server::ApiServer;
