@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_inventory::{Inventory, Workload};
+use ringfence_inventory::{Family, Inventory, RangeUse, Workload};
 use ringfence_model::identity::PodRef;
 use ringfence_model::object::{Phase, Pod, PodSpec};
 use ringfence_model::review::Review;
@@ -228,7 +228,23 @@ pub(crate) fn compile(
     let (namespaces, nodes) = (inventory.namespaces(), inventory.nodes());
     let (set, _) = PolicySet::compile(namespaces, nodes, pods, policies, &profile);
     // Few clusters have them, and compiling them takes as long as all the rest.
-    if cluster_policies.is_empty() { set } else { set.with_cluster_policies(cluster_policies).0 }
+    if cluster_policies.is_empty() {
+        return set;
+    }
+    set.with_pod_ranges(&pod_ranges(inventory)).with_cluster_policies(cluster_policies).0
+}
+
+/// Where pods are that have no address yet: in the pod CIDRs, as far as these are known. Where only the nodes tell
+/// theirs, the next pod is one on a node of today.
+fn pod_ranges(inventory: &Inventory) -> Vec<Cidr> {
+    let space = inventory.address_space();
+    let of_pods = space.ranges().iter().filter(|range| range.used_for == RangeUse::Pods);
+    let unknown = space.unknown().filter(|(used_for, _)| *used_for == RangeUse::Pods);
+    let anywhere = unknown.filter_map(|(_, family)| match family {
+        Family::V4 => "0.0.0.0/0".parse().ok(),
+        Family::V6 => "::/0".parse().ok(),
+    });
+    of_pods.map(|range| range.cidr).chain(anywhere).collect()
 }
 
 /// The next pod of a workload, before it has an address or a node.

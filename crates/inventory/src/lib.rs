@@ -87,7 +87,6 @@ impl Inventory {
         let (finished, mut pods): (Vec<Pod>, Vec<Pod>) =
             pods.into_iter().partition(|pod| pod.phase.is_terminated());
         if manifests {
-            diagnostics.extend(networks_not_judged(&cluster_policies));
             pods.extend(workload::expected_pods(&controllers, &owners));
             pods.sort_by(|a, b| a.reference.cmp(&b.reference));
         }
@@ -102,6 +101,9 @@ impl Inventory {
             cidrs,
             &mut diagnostics,
         );
+        if manifests {
+            diagnostics.extend(unknown_addresses(&cluster_policies, &space));
+        }
         let node_book = NodeBook::new(&nodes, &pods, &finished, &mut diagnostics);
         let past = finished.iter().map(|pod| (pod, owners.top_of_pod(pod).reference));
         let residents =
@@ -235,17 +237,17 @@ impl Inventory {
 }
 
 /// Rules on networks speak of the addresses of pods, which pods from manifests do not have.
-fn networks_not_judged(policies: &[ClusterPolicy]) -> Option<Diagnostic> {
+fn unknown_addresses(policies: &[ClusterPolicy], space: &AddressSpace) -> Option<Diagnostic> {
+    space.unknown().find(|(used_for, _)| *used_for == RangeUse::Pods)?;
     let names_networks = |rule: &&ClusterRule| {
         rule.peers.iter().any(|peer| matches!(peer, ClusterPeer::Networks(_)))
     };
     let mut rules = policies.iter().flat_map(|policy| policy.egress.iter().chain(&policy.ingress));
     let rule = rules.find(names_networks)?;
-    let message =
-        "cluster-wide rules on networks are not judged for pods, whose addresses are not known";
-    Some(
-        Diagnostic::warning("networks-not-judged", message)
-            .at(rule.origin.clone())
-            .hint("where the cluster runs, add its pods: kubectl get pods -A -o yaml"),
-    )
+    let message = "cluster-wide rules on networks meet pods whose addresses are not known: as far \
+                   as the pods may be inside, Deny counts and Accept does not";
+    Some(Diagnostic::warning("pod-addresses-unknown", message).at(rule.origin.clone()).hint(
+        "name the pod CIDRs in the review, or add the nodes and pods: \
+         kubectl get nodes,pods -A -o yaml",
+    ))
 }

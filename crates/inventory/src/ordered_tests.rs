@@ -128,7 +128,7 @@ fn cluster_wide_policies_stand_in_the_order_in_which_they_count() {
 }
 
 #[test]
-fn rules_on_networks_are_not_judged_for_pods_from_manifests() {
+fn rules_on_networks_are_judged_with_care_for_pods_from_manifests() {
     let rule = ClusterRule {
         name: None,
         origin: origin(9),
@@ -152,7 +152,7 @@ fn rules_on_networks_are_not_judged_for_pods_from_manifests() {
         cluster_policies: vec![policy],
         ..Objects::default()
     };
-    assert_eq!(findings(objects.clone(), "networks-not-judged").len(), 1);
+    assert_eq!(findings(objects.clone(), "pod-addresses-unknown").len(), 1);
     objects.pods = vec![pod("shop/web", "app=web", "10.0.0.1")];
-    assert!(findings(objects, "networks-not-judged").is_empty());
+    assert!(findings(objects, "pod-addresses-unknown").is_empty());
 }

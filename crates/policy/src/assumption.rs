@@ -24,6 +24,9 @@ pub enum Assumption {
     /// A cluster-wide policy has a peer of an unknown kind: as the API asks, Accept rules with it match nothing, Deny
     /// and Pass rules deny everything.
     UnknownPeerFailsClosed,
+    /// The address of a pod is not known, and a cluster-wide rule speaks of networks or nodes that may hold it: such
+    /// rules deny, and accept nothing.
+    AddressNotKnown,
     /// A cluster-wide policy accepts domain names, which nobody has resolved here.
     DomainNamesMatchNothing,
 }
@@ -44,6 +47,9 @@ impl fmt::Display for Assumption {
             Self::EndPort(EndPort::Enforced) => "endPort is enforced",
             Self::EndPort(EndPort::FirstPortOnly) => "endPort is ignored",
             Self::UnknownPeerFailsClosed => "a peer of unknown kind accepts nothing and denies all",
+            Self::AddressNotKnown => {
+                "a pod's address is not known: rules on networks that may hold it deny, none accepts"
+            }
             Self::DomainNamesMatchNothing => "domain names are not resolved and match nothing",
         })
     }

@@ -3,7 +3,7 @@
 use foldhash::HashMap;
 use ringfence_model::{Name, Port, Protocol};
 
-use crate::atom::{AddressSpace, Sees};
+use crate::atom::AddressSpace;
 use crate::cluster::{Cluster, PodEntry};
 use crate::index::{PodIx, index};
 use crate::vocabulary::Projection;
@@ -44,6 +44,8 @@ pub(crate) struct ClassKey {
     pub(crate) namespace: u32,
     /// Whether these are host-network pods, which cluster-wide policies ignore under every profile.
     pub(crate) host_network: bool,
+    /// Whether their addresses are not known, where that matters.
+    pub(crate) unplaced: bool,
     /// Whether these pods are nothing but their node.
     pub(crate) is_node: bool,
     pub(crate) labels: Projection,
@@ -160,6 +162,7 @@ impl Distinction<'_> {
         ClassKey {
             namespace: pod.namespace,
             host_network: pod.host_network,
+            unplaced: self.words.names_places && pod.addresses.is_empty(),
             is_node: self.cluster.counts_as_node(pod),
             labels: self.labels(pod),
             named: classes.signature(self.named_ports(pod)),
@@ -195,7 +198,7 @@ impl Distinction<'_> {
 
     fn atoms(&self, pod: &PodEntry) -> Box<[u32]> {
         let by_profile = self.cluster.profile.block_sees(self.cluster.counts_as_node(pod));
-        if !by_profile && self.words.blocks.iter().all(|block| block.sees == Sees::ByProfile) {
+        if !by_profile && !self.words.names_places {
             return Box::default();
         }
         let mut atoms: Vec<u32> = pod.addresses.iter().map(|ip| self.space.atom(*ip)).collect();

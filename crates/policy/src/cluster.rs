@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use foldhash::{HashMap, HashSet};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ringfence_model::object::{ContainerPort, Namespace, Node, Pod};
-use ringfence_model::{ClusterPods, Diagnostic, Labels, Name, PodRef};
+use ringfence_model::{Cidr, ClusterPods, Diagnostic, Labels, Name, PodRef};
 
 use crate::index::{PodIx, index};
 use crate::profile::{HostNetwork, Profile};
@@ -22,6 +23,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: HashMap<Name, NodeEntry>,
     pub(crate) node_addresses: HashSet<IpAddr>,
     pub(crate) pod_addresses: HashMap<IpAddr, PodIx>,
+    /// Where pods are whose addresses are not known.
+    pub(crate) pod_ranges: Vec<Cidr>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +76,7 @@ impl Cluster {
             nodes: nodes.iter().map(|n| (n.name.clone(), node_entry(n))).collect(),
             node_addresses: nodes.iter().flat_map(every_address).collect(),
             pod_addresses: pod_addresses(pods, profile, &mut diagnostics),
+            pod_ranges: anywhere(),
         };
         cluster.pods = pods.iter().map(|pod| cluster.entry(pod)).collect();
         (cluster, diagnostics)
@@ -155,6 +159,12 @@ impl Cluster {
     pub(crate) fn counts_as_node(&self, pod: &PodEntry) -> bool {
         pod.host_network && self.profile.host_network == HostNetwork::NodeAddress
     }
+}
+
+/// Every address.
+pub(crate) fn anywhere() -> Vec<Cidr> {
+    let families = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+    families.into_iter().filter_map(|all| Cidr::new(all).ok()).collect()
 }
 
 fn entries(

@@ -142,6 +142,14 @@ impl Finder for Index<'_> {
                 self.ends_of(found)
             }
             Meaning::Block(block) => self.in_block(*block),
+            Meaning::Unplaced(place, likelihood) => {
+                let is_so =
+                    [false, true].map(|host| self.cluster.likelihood(place, host) == *likelihood);
+                let keys = (0u32..).zip(&self.classes.keys);
+                let found =
+                    keys.filter(|(_, key)| key.unplaced && is_so[usize::from(key.host_network)]);
+                self.ends_of(found.map(|(class, _)| class).collect())
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use ringfence_model::{ClusterPods, Direction, Name, Protocol, Selector};
 
 use crate::connection::ConnectionSet;
 use crate::index::{PolicyIx, index};
+use crate::placement::{Likelihood, Place};
 
 /// The `ports` of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ pub(crate) enum Meaning {
     Cluster(ClusterPods),
     /// A block of addresses.
     Block(u32),
+    /// Pods whose addresses are not known, which are in a place as likely as this.
+    Unplaced(Place, Likelihood),
     /// The members of any of these sets.
     Union(Box<[u32]>),
 }

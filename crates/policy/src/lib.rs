@@ -48,6 +48,7 @@ mod lint;
 mod miss;
 mod pair;
 mod party;
+mod placement;
 mod policy_set;
 mod profile;
 mod reach;

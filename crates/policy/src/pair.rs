@@ -126,15 +126,29 @@ impl Connections {
     fn split(&mut self, set: &PolicySet, terms: &[TierTerm], peer: u32, named: u32) -> Split {
         let mut split = Split { accepted: NONE, rest: NONE };
         let mut open = ALL;
+        // What a rule before may have passed on or not.
+        let mut doubtful = NONE;
         for rule in terms {
-            if open == NONE || !set.tables.sets[rule.term.peers as usize].contains(peer) {
+            let is_in = |ends: u32| set.tables.sets[ends as usize].contains(peer);
+            let matches = is_in(rule.term.peers);
+            let may_pass = rule.action == Action::Pass && is_in(rule.doubtful);
+            if open == NONE || !matches && !may_pass {
                 continue;
             }
             let ports = self.resolve(set, rule.term.ports, named);
             let hit = self.intersection(open, ports);
+            if !matches {
+                doubtful = self.union(doubtful, hit);
+                continue;
+            }
             open = self.difference(open, hit);
             match rule.action {
-                Action::Accept => split.accepted = self.union(split.accepted, hit),
+                Action::Accept => {
+                    let sure = self.difference(hit, doubtful);
+                    let rest = self.intersection(hit, doubtful);
+                    split.accepted = self.union(split.accepted, sure);
+                    split.rest = self.union(split.rest, rest);
+                }
                 Action::Pass => split.rest = self.union(split.rest, hit),
                 Action::Deny => {}
             }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use foldhash::HashSet;
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Action, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PodRef, PortTarget, Ports, Rule,
-    Tier,
+    Action, Cidr, ClusterPolicy, Diagnostic, Direction, NetworkPolicy, PodRef, PortTarget, Ports,
+    Rule, Tier,
 };
 
 use crate::atom::{AddressSpace, Atom};
 use crate::class::{Classes, PodClass};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, anywhere};
 use crate::compile;
 use crate::compiled::{CompiledPolicy, CompiledRule, NOT_ISOLATED, PortTest, Side, Term};
 use crate::connection::{Connection, End};
@@ -77,6 +77,19 @@ impl PolicySet {
         let present = places.filter(|(ix, _)| !self.removed.contains(ix));
         let network_policies = present.map(|(_, policy)| policy.clone()).collect();
         compile::compile(Arc::clone(&self.cluster), network_policies, policies)
+    }
+
+    /// Says where pods are whose addresses are not known, such as those of manifests: inside these ranges. Unless told
+    /// so, or with an empty list, they may be anywhere.
+    #[must_use]
+    pub fn with_pod_ranges(mut self, ranges: &[Cidr]) -> Self {
+        let ranges = if ranges.is_empty() { anywhere() } else { ranges.to_vec() };
+        Arc::make_mut(&mut self.cluster).pod_ranges = ranges;
+        if self.tiers.policies.is_empty() {
+            return self;
+        }
+        // Nothing else depends on them.
+        self.with_cluster_policies(&self.tiers.policies).0
     }
 
     /// The policies, in the order in which they were given. Removed ones keep their places, without rules.

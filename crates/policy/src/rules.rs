@@ -16,6 +16,7 @@ use crate::connection::ConnectionSet;
 use crate::decision::ClusterRuleRef;
 use crate::end_set::EndSet;
 use crate::index::{ClusterPolicyIx, index};
+use crate::placement::{Likelihood, Place};
 use crate::profile::EndPort;
 use crate::tier::TierTerm;
 use crate::words::{Words, network_block, node_blocks};
@@ -211,21 +212,32 @@ impl<F: Finder> Translator<'_, F> {
 
     fn tier_term(&mut self, rule: &ClusterRule, rule_ref: ClusterRuleRef) -> TierTerm {
         let fails_closed = rule.peers.contains(&ClusterPeer::Unknown);
-        let (peers, ports, action) = match (fails_closed, rule.action) {
-            (false, action) => {
-                let sets: Vec<u32> =
-                    rule.peers.iter().flat_map(|peer| self.cluster_peer(peer)).collect();
-                (self.union(&sets), self.cluster_port_test(&rule.ports), action)
+        let nobody = self.union(&[]);
+        if fails_closed && rule.action != Action::Accept {
+            let ports = self.cluster_port_test(&ClusterPorts::Any);
+            let term = Term { peers: EVERYBODY, ports };
+            return TierTerm { term, doubtful: nobody, action: Action::Deny, rule: rule_ref };
+        }
+        let ports = self.cluster_port_test(&rule.ports);
+        if fails_closed {
+            let term = Term { peers: nobody, ports };
+            return TierTerm { term, doubtful: nobody, action: rule.action, rule: rule_ref };
+        }
+        let mut peers = Vec::new();
+        let mut doubtful = Vec::new();
+        for peer in &rule.peers {
+            peers.extend(self.cluster_peer(peer));
+            if let Some(place) = place(peer) {
+                peers.push(self.set(Meaning::Unplaced(place.clone(), Likelihood::Surely)));
+                doubtful.push(self.set(Meaning::Unplaced(place, Likelihood::Maybe)));
             }
-            (true, Action::Accept) => {
-                (self.union(&[]), self.cluster_port_test(&rule.ports), Action::Accept)
-            }
-            (true, Action::Deny | Action::Pass) => {
-                let ports = self.cluster_port_test(&ClusterPorts::Any);
-                (EVERYBODY, ports, Action::Deny)
-            }
-        };
-        TierTerm { term: Term { peers, ports }, action, rule: rule_ref }
+        }
+        let doubtful = self.union(&doubtful);
+        if rule.action == Action::Deny {
+            peers.push(doubtful);
+        }
+        let term = Term { peers: self.union(&peers), ports };
+        TierTerm { term, doubtful, action: rule.action, rule: rule_ref }
     }
 
     fn cluster_peer(&mut self, peer: &ClusterPeer) -> Vec<u32> {
@@ -261,5 +273,14 @@ impl<F: Finder> Translator<'_, F> {
             }
         }
         self.test(numbers, names)
+    }
+}
+
+/// The addresses that a peer names.
+fn place(peer: &ClusterPeer) -> Option<Place> {
+    match peer {
+        ClusterPeer::Nodes(nodes) => Some(Place::Nodes(nodes.clone())),
+        ClusterPeer::Networks(cidrs) => Some(Place::Networks(cidrs.as_slice().into())),
+        ClusterPeer::Pods(_) | ClusterPeer::DomainNames(_) | ClusterPeer::Unknown => None,
     }
 }

@@ -40,6 +40,10 @@ impl Scan<'_> {
                 (sees_all || self.cluster.profile.block_sees(key.is_node))
                     && key.atoms.iter().any(|atom| atoms.contains(*atom))
             }
+            Meaning::Unplaced(place, likelihood) => {
+                self.classes.keys[class as usize].unplaced
+                    && self.cluster.likelihood(place, pod.host_network) == *likelihood
+            }
             Meaning::Union(_) => false,
         }
     }

@@ -14,6 +14,10 @@ use crate::policy_set::PolicySet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TierTerm {
     pub(crate) term: Term,
+    /// The set of those that it may match or not, their addresses not being known. Nobody can tell, so what is
+    /// allowed is only what passes either way: Deny matches them, Accept does not, and after Pass no Accept of the
+    /// tier is final any more.
+    pub(crate) doubtful: u32,
     pub(crate) action: Action,
     pub(crate) rule: ClusterRuleRef,
 }
@@ -127,8 +131,23 @@ impl PolicySet {
     /// The rule of a tier that decides, if one does: a Pass decides nothing.
     pub(crate) fn tier_verdict(&self, tier: Tier, q: Question) -> Option<(Action, ClusterRuleRef)> {
         let group = self.tiers.sides[q.direction as usize].group(q.subject)?;
-        let first = group.terms(tier).iter().find(|term| self.holds(term.term, q))?;
-        (first.action != Action::Pass).then_some((first.action, first.rule))
+        let mut may_have_passed = false;
+        for term in group.terms(tier) {
+            if self.holds(term.term, q) {
+                return match term.action {
+                    Action::Deny => Some((Action::Deny, term.rule)),
+                    Action::Accept if !may_have_passed => Some((Action::Accept, term.rule)),
+                    Action::Accept | Action::Pass => None,
+                };
+            }
+            may_have_passed |= term.action == Action::Pass && self.is_doubtful(term, q);
+        }
+        None
+    }
+
+    /// Whether nobody can tell if the rule matches.
+    fn is_doubtful(&self, term: &TierTerm, q: Question) -> bool {
+        self.holds(Term { peers: term.doubtful, ..term.term }, q)
     }
 
     /// What the tier says in the words of a judgement.
@@ -149,6 +168,28 @@ impl PolicySet {
     ) {
         let end = self.end_index(subject);
         let Some(group) = self.tiers.sides[direction as usize].group(end) else { return };
+        let peer = match direction {
+            Direction::Ingress => c.source,
+            Direction::Egress => c.destination,
+        };
+        let question = Question {
+            direction,
+            subject: end,
+            peer: self.end_index(peer),
+            to: self.end_index(c.destination),
+            protocol: c.protocol,
+            port: c.port,
+        };
+        for tier in [Tier::Admin, Tier::Baseline] {
+            for term in group.terms(tier) {
+                if self.is_doubtful(term, question) {
+                    found.push(Assumption::AddressNotKnown);
+                }
+                if self.holds(term.term, question) {
+                    break;
+                }
+            }
+        }
         for term in group.admin.iter().chain(&group.baseline) {
             let policy = &self.tiers.policies[term.rule.policy.place()];
             let Some(rule) = policy.rules(direction).get(term.rule.rule as usize) else { continue };

@@ -22,7 +22,10 @@ pub(crate) struct Words {
     pub(crate) port_names: HashMap<Arc<str>, u32>,
     pub(crate) blocks: Vec<Block>,
     block_ids: HashMap<Block, u32>,
+    /// Whether a cluster-wide policy speaks of addresses, which every profile has match pods.
+    pub(crate) names_places: bool,
     fresh_port_names: Vec<Arc<str>>,
+    named_places: bool,
     /// How many blocks are not fresh.
     old_blocks: usize,
 }
@@ -33,8 +36,8 @@ pub(crate) struct Fresh {
     pub(crate) labels: FreshLabels,
     pub(crate) port_names: Vec<Arc<str>>,
     pub(crate) blocks: Range<usize>,
-    /// Whether the first block that sees everyone is among them.
-    pub(crate) sees_everyone: bool,
+    /// Whether the first cluster-wide rules on addresses came.
+    pub(crate) places: bool,
 }
 
 impl Words {
@@ -93,12 +96,12 @@ impl Words {
         self.namespaces.take_fresh();
         let blocks = self.old_blocks..self.blocks.len();
         self.old_blocks = self.blocks.len();
-        let is_wide = |block: &Block| block.sees == Sees::Everyone;
-        let (old, new) = self.blocks.split_at(blocks.start);
+        let places = self.names_places && !self.named_places;
+        self.named_places = self.names_places;
         Fresh {
             labels: self.pods.take_fresh(),
             port_names: std::mem::take(&mut self.fresh_port_names),
-            sees_everyone: new.iter().any(is_wide) && !old.iter().any(is_wide),
+            places,
             blocks,
         }
     }
@@ -126,9 +129,11 @@ impl Words {
         match peer {
             ClusterPeer::Pods(pods) => self.learn_pods(pods),
             ClusterPeer::Nodes(nodes) => {
+                self.names_places = true;
                 node_blocks(cluster, nodes).for_each(|block| self.learn_block(block));
             }
             ClusterPeer::Networks(cidrs) => {
+                self.names_places = true;
                 cidrs.iter().map(network_block).for_each(|block| self.learn_block(block));
             }
             ClusterPeer::DomainNames(_) | ClusterPeer::Unknown => {}

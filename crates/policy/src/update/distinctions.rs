@@ -75,12 +75,11 @@ impl PolicySet {
 
     /// The classes whose pods may no longer be alike.
     fn affected(&self, fresh: &Fresh, cut: &[(u32, u32)]) -> Vec<u32> {
-        let Fresh { labels, port_names, blocks, sees_everyone } = fresh;
+        let Fresh { labels, port_names, blocks, places } = fresh;
         let blocks = &self.words.blocks[blocks.clone()];
         let is_affected = |class: u32| {
             let key = &self.classes.keys[class as usize];
-            let unseen = || !self.cluster.profile.block_sees(key.is_node);
-            if *sees_everyone && unseen() {
+            if *places {
                 return true;
             }
             let by_address = cut.iter().any(|(whole, _)| key.atoms.contains(whole));

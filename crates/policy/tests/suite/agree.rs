@@ -30,7 +30,7 @@ const PORT_NAMES: [&str; 3] = ["web", "dns", "none"];
 const NUMBERS: [u16; 7] = [1, 53, 80, 81, 90, 8080, 65535];
 /// Numbers that policies and pods use, and some that they do not.
 const ASKED: [u16; 6] = [1, 2, 80, 85, 8080, 65535];
-const CIDRS: [&str; 17] = [
+pub(crate) const CIDRS: [&str; 17] = [
     "0.0.0.0/0",
     "0.0.0.0/1",
     "128.0.0.0/1",
@@ -49,6 +49,9 @@ const CIDRS: [&str; 17] = [
     "fd00::5/128",
     "8000::/1",
 ];
+/// Where pods without addresses may be.
+const POD_RANGES: [&[&str]; 3] =
+    [&["0.0.0.0/0", "::/0"], &["10.0.0.0/8"], &["10.0.0.0/24", "fd00::/16"]];
 const OUTSIDE: [&str; 12] = [
     "8.8.8.8",
     "8.8.8.9",
@@ -334,13 +337,15 @@ fn given_namespaces() -> impl Strategy<Value = Vec<Namespace>> {
 
 pub(crate) fn world() -> impl Strategy<Value = Oracle> {
     let policies = prop::collection::vec(policy(), 0..=6);
-    (given_namespaces(), pods(), policies, cluster_policies(), profile()).prop_map(
-        |(namespaces, pods, policies, cluster_policies, profile)| Oracle {
+    let ranges = select(&POD_RANGES[..]);
+    (given_namespaces(), pods(), policies, cluster_policies(), profile(), ranges).prop_map(
+        |(namespaces, pods, policies, cluster_policies, profile, ranges)| Oracle {
             namespaces,
             nodes: nodes(),
             pods,
             policies,
             cluster_policies,
+            pod_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
             profile,
         },
     )
@@ -348,8 +353,10 @@ pub(crate) fn world() -> impl Strategy<Value = Oracle> {
 
 impl Oracle {
     pub(crate) fn compile(&self) -> PolicySet {
-        let Self { namespaces, nodes, pods, policies, cluster_policies, profile } = self;
+        let Self { namespaces, nodes, pods, policies, cluster_policies, pod_ranges, profile } =
+            self;
         let (set, _) = PolicySet::compile(namespaces, nodes, pods, policies, profile);
+        let set = set.with_pod_ranges(pod_ranges);
         if cluster_policies.is_empty() {
             set
         } else {
@@ -451,10 +458,40 @@ proptest! {
                     Assumption::Hairpin(_) => flipped.hairpin != p.hairpin,
                     Assumption::EndPort(_) => flipped.end_port != p.end_port,
                     // No profile changes these.
-                    Assumption::UnknownPeerFailsClosed | Assumption::DomainNamesMatchNothing => false,
+                    Assumption::UnknownPeerFailsClosed
+                    | Assumption::AddressNotKnown
+                    | Assumption::DomainNamesMatchNothing => false,
                 });
                 if !named {
                     prop_assert_eq!(decision.allowed(), otherwise.allows(&c), "{:?} under {:?}", c, flipped);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pod_whose_address_is_not_known_is_allowed_what_passes_whatever_it_is(
+        world in world(),
+        addresses in subsequence(&["10.0.0.5", "10.0.0.77", "10.3.0.1", "fd00::5", "fd00::9"][..], 1..=2),
+    ) {
+        let nowhere = world.pods.iter().position(|pod| pod.ips.is_empty() && !pod.spec.host_network);
+        let Some(nowhere) = nowhere else { return Ok(()) };
+        let addresses: Vec<IpAddr> = addresses.into_iter().map(ip).collect();
+        let may_be = |ip: &IpAddr| world.pod_ranges.iter().any(|range| range.contains(*ip));
+        // NetworkPolicies only add to what their ipBlocks match.
+        let world = Oracle { policies: Vec::new(), ..world.clone() };
+        let mut placed = world.clone();
+        placed.pods[nowhere].ips.clone_from(&addresses);
+        let (set, otherwise) = (world.compile(), placed.compile());
+        for (source, destination) in world.pairs() {
+            for c in connections(source, destination) {
+                let decision = set.decide(&c);
+                if addresses.iter().all(may_be) && decision.allowed() {
+                    prop_assert!(otherwise.allows(&c), "{:?} at {:?}", c, addresses);
+                }
+                let concerned = [source, destination].contains(&End::Pod(PodIx::new(u32::try_from(nowhere).unwrap())));
+                if addresses.iter().all(may_be) && concerned && !decision.assumptions.contains(&Assumption::AddressNotKnown) {
+                    prop_assert_eq!(decision.allowed(), otherwise.allows(&c), "{:?} at {:?}", c, addresses);
                 }
             }
         }

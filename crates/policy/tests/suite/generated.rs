@@ -17,8 +17,9 @@ fn generated_clusters_agree_with_the_specification() {
     let profile = Profile::default();
     let (set, diagnostics) = PolicySet::compile(&namespaces, &nodes, &pods, &policies, &profile);
     assert_eq!(diagnostics, []);
-    let cluster_policies = Vec::new();
-    let oracle = Oracle { namespaces, nodes, pods, policies, cluster_policies, profile };
+    let (cluster_policies, pod_ranges) = (Vec::new(), Vec::new());
+    let oracle =
+        Oracle { namespaces, nodes, pods, policies, cluster_policies, pod_ranges, profile };
     let mut random = Random::new(3);
     let mut allowed = 0;
     for n in 0..4_000 {

@@ -8,6 +8,7 @@ mod explain;
 mod generated;
 mod lint;
 mod oracle;
+mod placement;
 mod truth;
 mod update;
 mod upstream;

@@ -4,13 +4,16 @@ use std::net::IpAddr;
 
 use ringfence_model::object::{Namespace, Node, Pod};
 use ringfence_model::{
-    Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, Direction, Labels,
-    NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortMatch, PortTarget, Ports, Rule, Tier,
+    Action, Cidr, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPort, ClusterPorts, Direction,
+    Labels, NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortMatch, PortTarget, Ports, Rule,
+    Tier,
 };
 use ringfence_policy::{
     ClusterPolicyIx, ClusterRuleRef, Connection, End, EndPort, Hairpin, HostNetwork, IpBlockNodes,
     IpBlockPods, Judgement, PolicyIx, Profile, RuleRef,
 };
+
+use crate::cluster::ip;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Oracle {
@@ -19,7 +22,53 @@ pub(crate) struct Oracle {
     pub(crate) pods: Vec<Pod>,
     pub(crate) policies: Vec<NetworkPolicy>,
     pub(crate) cluster_policies: Vec<ClusterPolicy>,
+    /// Where pods without addresses may be.
+    pub(crate) pod_ranges: Vec<Cidr>,
     pub(crate) profile: Profile,
+}
+
+/// Whether a rule matches where addresses may not be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Chance {
+    No,
+    Perhaps,
+    Yes,
+}
+
+/// The addresses at the edges of the CIDRs that these tests use, but those that no pod ever has.
+fn corners() -> Vec<IpAddr> {
+    let cidrs = crate::agree::CIDRS.iter().map(|c| c.parse::<Cidr>().unwrap().net());
+    let mut corners: Vec<IpAddr> = Vec::new();
+    for cidr in cidrs {
+        match (cidr.network(), cidr.broadcast()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                let (first, last) = (first.to_bits(), last.to_bits());
+                let around = [first.wrapping_sub(1), first, last, last.wrapping_add(1)];
+                corners.extend(around.map(|bits| IpAddr::from(bits.to_be_bytes())));
+            }
+            (first, last) => {
+                let bits = |ip: IpAddr| match ip {
+                    IpAddr::V4(_) => unreachable!(),
+                    IpAddr::V6(ip) => ip.to_bits(),
+                };
+                let (first, last) = (bits(first), bits(last));
+                let around = [first.wrapping_sub(1), first, last, last.wrapping_add(1)];
+                corners.extend(around.map(|bits| IpAddr::from(bits.to_be_bytes())));
+            }
+        }
+    }
+    // Addresses next to those that no pod has.
+    corners.extend(["1.0.0.0", "223.255.255.255", "255.255.255.255", "::2", "feff::"].map(ip));
+    corners.retain(|ip| match ip {
+        IpAddr::V4(ip) => {
+            !(ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.octets()[0] == 0)
+        }
+        IpAddr::V6(ip) => {
+            let is_zero_or_one = ip.to_bits() <= 1;
+            !(is_zero_or_one || ip.is_multicast() || ip.is_unicast_link_local())
+        }
+    });
+    corners
 }
 
 impl Oracle {
@@ -79,7 +128,8 @@ impl Oracle {
         if items.is_empty() { Judgement::Denied(isolating) } else { Judgement::Allowed(items) }
     }
 
-    /// Goes through the rules of a tier in their order until one matches.
+    /// Goes through the rules of a tier in their order until one matches. Where nobody knows the address of the peer,
+    /// what counts is the worst that may happen.
     fn tier(
         &self,
         tier: Tier,
@@ -92,31 +142,79 @@ impl Oracle {
             (0u32..).zip(&self.cluster_policies).collect();
         policies.retain(|(_, policy)| policy.tier == tier && self.is_subject(policy, subject));
         policies.sort_by_key(|(n, policy)| (policy.priority, &policy.name, *n));
+        let mut may_have_passed = false;
         for (n, policy) in policies {
             for (r, rule) in (0u32..).zip(policy.rules(direction)) {
                 let policy = ClusterPolicyIx::new(n);
                 let rule_ref = ClusterRuleRef { policy, direction, rule: r };
-                let unknown = rule.peers.contains(&ClusterPeer::Unknown);
-                match (rule.action, unknown) {
-                    (Action::Accept, true) => {}
-                    (Action::Deny | Action::Pass, true) => {
-                        return Some(Judgement::ClusterDenied(rule_ref));
-                    }
-                    (action, false) => {
-                        let from =
-                            rule.peers.iter().any(|item| self.cluster_peer_matches(item, peer));
-                        if from && self.cluster_ports_match(&rule.ports, c) {
-                            return match action {
-                                Action::Accept => Some(Judgement::ClusterAccepted(rule_ref)),
-                                Action::Deny => Some(Judgement::ClusterDenied(rule_ref)),
-                                Action::Pass => None,
-                            };
+                if rule.peers.contains(&ClusterPeer::Unknown) {
+                    match rule.action {
+                        Action::Accept => continue,
+                        Action::Deny | Action::Pass => {
+                            return Some(Judgement::ClusterDenied(rule_ref));
                         }
                     }
+                }
+                if !self.cluster_ports_match(&rule.ports, c) {
+                    continue;
+                }
+                let chances = rule.peers.iter().map(|item| self.chance(item, peer));
+                match (rule.action, chances.max().unwrap_or(Chance::No)) {
+                    (_, Chance::No) | (Action::Accept, Chance::Perhaps) => {}
+                    (Action::Deny, Chance::Perhaps | Chance::Yes) => {
+                        return Some(Judgement::ClusterDenied(rule_ref));
+                    }
+                    (Action::Pass, Chance::Perhaps) => may_have_passed = true,
+                    (Action::Accept, Chance::Yes) if !may_have_passed => {
+                        return Some(Judgement::ClusterAccepted(rule_ref));
+                    }
+                    (Action::Accept | Action::Pass, Chance::Yes) => return None,
                 }
             }
         }
         None
+    }
+
+    /// Whether a peer of a cluster-wide rule matches.
+    fn chance(&self, item: &ClusterPeer, peer: End) -> Chance {
+        let addresses = match peer {
+            End::Pod(pod) => self.pod_addresses(&self.pods[pod.place()]),
+            End::Address(_) => Vec::new(),
+        };
+        if let End::Pod(pod) = peer
+            && addresses.is_empty()
+        {
+            return self.chance_of_place(item, &self.pods[pod.place()]);
+        }
+        if self.cluster_peer_matches(item, peer) { Chance::Yes } else { Chance::No }
+    }
+
+    /// Tries every address that the pod may have, as far as the CIDRs of these tests can tell them apart.
+    fn chance_of_place(&self, item: &ClusterPeer, pod: &Pod) -> Chance {
+        let candidates: Vec<IpAddr> = if pod.spec.host_network {
+            self.nodes.iter().flat_map(|node| node.addresses.clone()).collect()
+        } else {
+            let may_be = |ip: &IpAddr| self.pod_ranges.iter().any(|range| range.contains(*ip));
+            corners().into_iter().filter(may_be).collect()
+        };
+        let all_nodes = matches!(item, ClusterPeer::Nodes(nodes) if nodes.is_everything());
+        match item {
+            ClusterPeer::Nodes(_) if !pod.spec.host_network => Chance::No,
+            ClusterPeer::Nodes(_) if all_nodes => Chance::Yes,
+            ClusterPeer::Nodes(_) | ClusterPeer::Networks(_) if candidates.is_empty() => {
+                Chance::Perhaps
+            }
+            ClusterPeer::Nodes(_) | ClusterPeer::Networks(_) => {
+                let matches = |ip: &&IpAddr| self.cluster_peer_matches(item, End::Address(**ip));
+                match candidates.iter().filter(matches).count() {
+                    0 => Chance::No,
+                    n if n == candidates.len() => Chance::Yes,
+                    _ => Chance::Perhaps,
+                }
+            }
+            ClusterPeer::Pods(pods) if self.is_in(pods, pod) => Chance::Yes,
+            ClusterPeer::Pods(_) | ClusterPeer::DomainNames(_) | ClusterPeer::Unknown => Chance::No,
+        }
     }
 
     fn is_subject(&self, policy: &ClusterPolicy, pod: &Pod) -> bool {
