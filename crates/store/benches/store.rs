@@ -1,0 +1,224 @@
+//! What the store takes with 10 million buckets of edges, beside what it is meant to take.
+//! `cargo bench -p ringfence-store`
+#![allow(clippy::unwrap_used, reason = "a benchmark may fail")]
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ringfence_model::{
+    AddressClass, EdgeKey, L4, Name, Nature, Peer, Port, Protocol, ServicePortRef, ServiceRef,
+    Span, Timestamp, WorkloadKind, WorkloadRef,
+};
+use ringfence_store::{Arrivals, Counted, Counts, EdgeQuery, Options, Sqlite, Store, Tally};
+
+const ROWS: u64 = 10_000_000;
+const GROUP: usize = 50_000;
+const EDGES: u64 = 20_000;
+const NAMESPACES: u64 = 50;
+const WORKLOADS_PER_NAMESPACE: u64 = 20;
+const MINUTES: i64 = 7 * 24 * 60;
+const QUERIES: usize = 300;
+
+fn main() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ringfence.db");
+    println!(
+        "{EDGES} edges in {NAMESPACES} namespaces over 7 days: {ROWS} buckets of a minute, in groups of {GROUP}"
+    );
+    println!("{:<58} {:>12} {:>12}", "", "", "aim");
+    let store = Sqlite::open(&path, &Options::default()).unwrap();
+    fill(&store);
+    row("file", format!("{} MB", megabytes(&path)), "");
+    queries(&store);
+    drop(store);
+    opening(&path);
+}
+
+fn row(what: &str, figure: String, aim: &str) {
+    println!("{what:<58} {figure:>12} {aim:>12}");
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+fn megabytes(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len() / 1_000_000
+}
+
+/// Numbers that look random, the same in every run (`SplitMix64`).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Small numbers more often than large ones, as some edges are always busy and many hardly ever.
+    fn skewed(&mut self, bound: u64) -> u64 {
+        self.below(bound) * self.below(bound) / bound
+    }
+}
+
+fn namespace(n: u64) -> Name {
+    Name::new(format!("team-{n}")).unwrap()
+}
+
+fn workload(namespace_number: u64, n: u64) -> WorkloadRef {
+    WorkloadRef {
+        namespace: namespace(namespace_number),
+        kind: WorkloadKind::Deployment,
+        name: Name::new(format!("app-{n}")).unwrap(),
+    }
+}
+
+/// Half of the edges stay inside a namespace, a tenth comes from outside the cluster.
+fn edge(random: &mut Random, n: u64) -> (EdgeKey, Vec<ServicePortRef>) {
+    let to = workload(random.below(NAMESPACES), random.below(WORKLOADS_PER_NAMESPACE));
+    let service = ServicePortRef {
+        service: ServiceRef { namespace: to.namespace.clone(), name: to.name.clone() },
+        port: Port::new(80).unwrap(),
+    };
+    let from = random.below(WORKLOADS_PER_NAMESPACE);
+    let source = match n % 10 {
+        0 => {
+            let ip = std::net::Ipv4Addr::from_bits(0xc600_0000 | u32::try_from(n).unwrap());
+            Peer::Address(ip.into(), AddressClass::External)
+        }
+        1..=5 => {
+            Peer::Workload(WorkloadRef { namespace: to.namespace.clone(), ..workload(0, from) })
+        }
+        _ => Peer::Workload(workload(random.below(NAMESPACES), from)),
+    };
+    // Enough ports that no two edges are the same.
+    let port = Port::new(8000 + u16::try_from(n % 1000).unwrap()).unwrap();
+    let l4 = L4::Port(Protocol::Tcp, port);
+    let key = EdgeKey { source, destination: Peer::Workload(to), l4, nature: Nature::Ordinary };
+    (key, vec![service])
+}
+
+fn fill(store: &Sqlite) {
+    let mut random = Random(7);
+    let cluster = Name::new("prod").unwrap();
+    let edges: Vec<_> = (0..EDGES).map(|n| edge(&mut random, n)).collect();
+    let per_minute = ROWS / u64::try_from(MINUTES).unwrap();
+    let (mut group, mut stored, mut times) = (Vec::new(), 0_u64, Vec::new());
+    let mut flush = |group: &mut Vec<Counted>| {
+        let arrivals = Arrivals { edges: std::mem::take(group), advances: Vec::new() };
+        let begin = Instant::now();
+        store.record(&arrivals).unwrap();
+        times.push(begin.elapsed());
+        stored += arrivals.edges.len() as u64;
+    };
+    for minute in 0..MINUTES {
+        let at = Timestamp::from_secs(1_772_409_600 + minute * 60);
+        for _ in 0..per_minute {
+            let (key, services) = &edges[usize::try_from(random.skewed(EDGES)).unwrap()];
+            let (opened, sent) = (random.below(50) + 1, random.below(100_000));
+            let client = Tally { opened, sent, received: 3 * sent, ..Tally::default() };
+            let last = Timestamp::from_nanos(at.nanos() + 59_000_000_000);
+            let counts = Counts { client, server: client, ..Counts::seen(at, last) };
+            let (cluster, key, services) = (cluster.clone(), key.clone(), services.clone());
+            group.push(Counted { cluster, at, key, counts, services });
+        }
+        if group.len() >= GROUP {
+            flush(&mut group);
+        }
+    }
+    flush(&mut group);
+    let total: Duration = times.iter().sum();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let rate = stored as f64 / total.as_secs_f64();
+    row("recorded per second, durable", format!("{rate:.0}"), "100000");
+    // A group that holds one minute of many edges touches each coarser bucket for one row.
+    let at = Timestamp::from_secs(1_772_409_600 + MINUTES * 60);
+    let edges = edges.iter().cycle().take(GROUP).enumerate().map(|(n, (key, services))| {
+        let mut key = key.clone();
+        key.l4 =
+            L4::Port(Protocol::Udp, Port::new(u16::try_from(n / 20_000 + 1).unwrap()).unwrap());
+        let counts = Counts::seen(at, at);
+        Counted { cluster: cluster.clone(), at, key, counts, services: services.clone() }
+    });
+    let arrivals = Arrivals { edges: edges.collect(), advances: Vec::new() };
+    let begin = Instant::now();
+    store.record(&arrivals).unwrap();
+    row("group of 50,000 new edges in one minute", milliseconds(begin.elapsed()), "-");
+    let begin = Instant::now();
+    store.record(&arrivals).unwrap();
+    row("the same group again", milliseconds(begin.elapsed()), "500 ms");
+}
+
+fn queries(store: &Sqlite) {
+    let cluster = Name::new("prod").unwrap();
+    let mut random = Random(11);
+    let end = 1_772_409_600 + MINUTES * 60;
+    let week = MINUTES * 60;
+    for (what, length, aim) in [
+        ("edges of a namespace, 7 days", week, "100 ms"),
+        ("edges of a namespace, a day", 24 * 3600, "100 ms"),
+        ("edges of a namespace, an hour", 3600, "100 ms"),
+    ] {
+        let mut times = Vec::new();
+        let mut edges = 0;
+        for n in 0..QUERIES {
+            let until = end - i64::try_from(random.below(3600 * 5)).unwrap() - (week - length) / 2;
+            let window = Span {
+                from: Timestamp::from_secs(until - length),
+                until: Timestamp::from_secs(until),
+            };
+            let namespace = Some(namespace(n as u64 % NAMESPACES));
+            let query = EdgeQuery { cluster: cluster.clone(), window, namespace };
+            let begin = Instant::now();
+            edges += black_box(store.edges(&query).unwrap()).len();
+            times.push(begin.elapsed());
+        }
+        times.sort_unstable();
+        println!("{what}: {} edges on average", edges / QUERIES);
+        row("  median", milliseconds(times[QUERIES / 2]), "-");
+        row("  99th percentile", milliseconds(times[QUERIES * 99 / 100]), aim);
+    }
+    let begin = Instant::now();
+    let query = EdgeQuery { cluster, window: Span::ALL, namespace: None };
+    let edges = store.edges(&query).unwrap().len();
+    row(&format!("all {edges} edges, all time"), milliseconds(begin.elapsed()), "-");
+}
+
+fn opening(path: &Path) {
+    let begin = Instant::now();
+    let store = Sqlite::open(path, &Options::default()).unwrap();
+    row("open", milliseconds(begin.elapsed()), "5000 ms");
+    // What a killed process leaves behind is the file and its log.
+    store.record(&Arrivals::default()).unwrap();
+    store
+        .put_setting(
+            "a",
+            None,
+            &ringfence_store::AuditEntry {
+                at: Timestamp::default(),
+                who: String::new(),
+                action: String::new(),
+                object: String::new(),
+                detail: String::new(),
+            },
+        )
+        .unwrap();
+    let killed = path.with_file_name("killed.db");
+    for suffix in ["", "-wal"] {
+        let [from, to] = [path, &killed].map(|path| format!("{}{suffix}", path.display()));
+        fs::copy(from, to).unwrap();
+    }
+    let begin = Instant::now();
+    drop(Sqlite::open(&killed, &Options::default()).unwrap());
+    row("open after a kill", milliseconds(begin.elapsed()), "5000 ms");
+    fs::remove_file(&killed).unwrap();
+}
