@@ -219,7 +219,7 @@ impl Writer {
 }
 
 /// A string as a YAML scalar that YAML 1.1 and 1.2 readers take for that string.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     if is_plain(text) {
         return text.to_owned();
     }

@@ -26,6 +26,7 @@ use crate::strings::Strings;
 use crate::yaml;
 
 mod wire;
+mod write;
 
 pub use wire::schema;
 use wire::{
@@ -33,6 +34,7 @@ use wire::{
     GeneralRuleWire, LabelsWire, PeerWire, ProtocolWire, RulesWire, WorkloadRulesWire,
     WorkloadWire,
 };
+pub use write::yaml;
 
 /// Reads the review in a file, or on standard input for `-`. Fails with every fault that was found.
 pub fn path(path: &Path) -> Result<Review, Vec<Diagnostic>> {
@@ -52,8 +54,27 @@ pub fn path(path: &Path) -> Result<Review, Vec<Diagnostic>> {
 
 /// Reads the review in `bytes`, which came from `name`. Fails with every fault that was found.
 pub fn bytes(name: &str, bytes: &[u8]) -> Result<Review, Vec<Diagnostic>> {
+    read(name, bytes, Extent::Whole)
+}
+
+/// Reads a part of a review: the aliases that it speaks of may be defined in another part.
+pub fn part(name: &str, bytes: &[u8]) -> Result<Review, Vec<Diagnostic>> {
+    read(name, bytes, Extent::Part)
+}
+
+/// How much of a review a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// All of it.
+    Whole,
+    /// Some sections.
+    Part,
+}
+
+fn read(name: &str, bytes: &[u8], extent: Extent) -> Result<Review, Vec<Diagnostic>> {
     let file = Origin::new(name, 0);
-    let mut reader = Reader { file: &file, strings: Strings::default(), faults: Vec::new() };
+    let mut reader =
+        Reader { file: &file, extent, strings: Strings::default(), faults: Vec::new() };
     let review = reader.file(bytes);
     if reader.faults.is_empty() {
         return Ok(review);
@@ -65,6 +86,7 @@ pub fn bytes(name: &str, bytes: &[u8]) -> Result<Review, Vec<Diagnostic>> {
 
 struct Reader<'f> {
     file: &'f Origin,
+    extent: Extent,
     strings: Strings,
     faults: Vec<Fault>,
 }
@@ -317,7 +339,8 @@ impl Reader<'_> {
         }
         for edge in &review.edges {
             for side in [&edge.source, &edge.destination] {
-                if let PeerPattern::Peer(Peer::Alias(alias)) = side
+                if self.extent == Extent::Whole
+                    && let PeerPattern::Peer(Peer::Alias(alias)) = side
                     && !aliases.contains(alias)
                 {
                     let fault =
