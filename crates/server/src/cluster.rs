@@ -21,7 +21,7 @@ pub struct Cluster {
 /// A cluster at one moment.
 pub struct View {
     /// What is in it.
-    pub inventory: Inventory,
+    pub inventory: Arc<Inventory>,
     /// What was odd about the objects.
     pub diagnostics: Vec<Diagnostic>,
     /// How fresh that is.
@@ -80,7 +80,7 @@ impl Cluster {
     pub(crate) fn new(name: Name, events: Events) -> Self {
         let (inventory, _) = Inventory::build(Objects::default(), &ClusterCidrs::default());
         let sync = Sync { origin: SyncOrigin::Files, kinds: Vec::new() };
-        let view = View { inventory, diagnostics: Vec::new(), sync };
+        let view = View { inventory: Arc::new(inventory), diagnostics: Vec::new(), sync };
         Self { name, view: ArcSwap::from_pointee(view), events }
     }
 
