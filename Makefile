@@ -16,6 +16,7 @@ help: ## List the targets
 .PHONY: toolchain
 toolchain:
 	@scripts/need-cargo
+	@scripts/need-clang
 
 .PHONY: demo
 demo: toolchain ## Build, and generate policies for the example in examples/shop
@@ -25,6 +26,7 @@ demo: toolchain ## Build, and generate policies for the example in examples/shop
 .PHONY: test
 test: toolchain ## Run all tests, after installing what they need
 	@scripts/need-nextest
+	@scripts/need-network-tools
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
 

@@ -24,6 +24,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
         &["ringfence-advise", "ringfence-kube", "ringfence-model", "ringfence-policy"],
     ),
     ("ringfence-store", &["ringfence-model"]),
+    ("ringfence-bpf", &[]),
     ("ringfence-proto", &[]),
     ("ringfence-testkit", &[]),
     (

@@ -1,0 +1,784 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Counts connections and conversations where they happen, by who talks to whom.
+ *
+ * TCP is counted at the changes of a socket's state, which costs nothing per packet; the bytes come from the socket's own
+ * counters, when it closes and whenever user space asks for a sweep. Everything else is counted per packet. */
+#include "kernel.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Two of each table: one is filled while the other is read. User space turns to the next epoch, waits until no
+ * program that began before is still running, and then has the old table to itself. */
+struct flow_table {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct flow_key);
+	__type(value, struct counts);
+};
+struct flow_table flows_even SEC(".maps");
+struct flow_table flows_odd SEC(".maps");
+
+/* What found no room in the table of that epoch: counted all the same, without its key. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct counts);
+} overflow SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * LOSS_KINDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+/* A TCP socket that is or was being connected. The marks say how much of it is counted already. */
+struct stream {
+	struct flow_key key;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 sent_packets;
+	__u64 received_packets;
+	__u64 established;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct stream);
+} streams SEC(".maps");
+
+/* Any other socket: what its packets do not say. */
+struct endpoint {
+	__u64 netns;
+	__u8 dialled[16];
+	__u16 dialled_port;
+	__u16 pad[3];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct endpoint);
+} endpoints SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct namespace);
+} namespaces SEC(".maps");
+
+/* Conversations of protocols without connections. */
+struct conversation_key {
+	__u64 netns;
+	__u8 local[16];
+	__u8 remote[16];
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+struct conversation {
+	__u64 seen;		/* nanoseconds of the coarse monotonic clock */
+	__u32 direction;
+	__u32 answered;
+	__u32 refused;
+	__u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct conversation_key);
+	__type(value, struct conversation);
+} conversations SEC(".maps");
+
+/* As long as connection tracking keeps a UDP stream by default. */
+#define CONVERSATION_IDLE_NS (120ull * 1000 * 1000 * 1000)
+
+INLINE struct control *current_control(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+INLINE void lose(const struct control *now, __u32 kind)
+{
+	__u32 index = (now->epoch & 1) * LOSS_KINDS + kind;
+	__u64 *count = bpf_map_lookup_elem(&losses, &index);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* Where to count what belongs to the key. NULL never happens; the verifier wants it checked. */
+static __attribute__((noinline)) struct counts *counts_of(const struct control *now, const struct flow_key *key)
+{
+	__u32 odd = now->epoch & 1;
+	void *table = odd ? (void *)&flows_odd : (void *)&flows_even;
+	struct counts *counts = bpf_map_lookup_elem(table, key);
+
+	if (counts)
+		return counts;
+	struct counts none = {};
+
+	bpf_map_update_elem(table, key, &none, BPF_NOEXIST);
+	counts = bpf_map_lookup_elem(table, key);
+	return counts ? counts : bpf_map_lookup_elem(&overflow, &odd);
+}
+
+INLINE void set_v4(__u8 to[16], __be32 address)
+{
+	__u32 *words = (__u32 *)to;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = htonl(0xffff);
+	words[3] = address;
+}
+
+INLINE int same(const __u8 *a, const __u8 *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+INLINE void copy(__u8 *to, const __u8 *from)
+{
+	__u64 *x = (__u64 *)to;
+	const __u64 *y = (const __u64 *)from;
+
+	x[0] = y[0];
+	x[1] = y[1];
+}
+
+INLINE int ephemeral(const struct control *now, __u16 port)
+{
+	return port >= now->ephemeral_first && port <= now->ephemeral_last;
+}
+
+/* The addresses of a connected socket, and where it is. */
+INLINE void identify(struct sock *sk, struct flow_key *key)
+{
+	struct sock_common *common = &sk->__sk_common;
+	__u32 *local = (__u32 *)key->local, *remote = (__u32 *)key->remote;
+
+	key->netns = common->skc_net.net->net_cookie;
+	key->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
+	if (common->skc_family == AF_INET) {
+		set_v4(key->remote, common->skc_daddr);
+		set_v4(key->local, common->skc_rcv_saddr);
+		return;
+	}
+	for (int i = 0; i < 4; i++)
+		remote[i] = common->skc_v6_daddr.in6_u.u6_addr32[i];
+	if (remote[0] == 0 && remote[1] == 0 && remote[2] == htonl(0xffff)) {
+		/* While such a socket connects, only the IPv4 half of its own address is there. */
+		set_v4(key->local, common->skc_rcv_saddr);
+		return;
+	}
+	for (int i = 0; i < 4; i++)
+		local[i] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+}
+
+/* Remembers the namespace of a socket that the current process opens or offers. */
+INLINE void meet(struct sock *sk)
+{
+	struct net *net = sk->__sk_common.skc_net.net;
+	__u64 cookie = net->net_cookie;
+
+	if (bpf_map_lookup_elem(&namespaces, &cookie))
+		return;
+	struct namespace namespace = {
+		.cgroup = bpf_get_current_cgroup_id(),
+		.inode = net->ns.inum,
+		.process = bpf_get_current_pid_tgid() >> 32,
+	};
+
+	bpf_map_update_elem(&namespaces, &cookie, &namespace, BPF_NOEXIST);
+}
+
+/* Begins to follow a socket. What the connect hook left in `dialled` stays if it is not what was reached. */
+INLINE struct stream *begin(const struct control *now, struct sock *sk, __u8 direction)
+{
+	struct stream *stream = bpf_sk_storage_get(&streams, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!stream) {
+		lose(now, LOSS_NO_MEMORY);
+		return NULL;
+	}
+	struct flow_key *key = &stream->key;
+
+	identify(sk, key);
+	key->protocol = PROTOCOL_TCP;
+	key->direction = direction;
+	if (direction == DIRECTION_OUT)
+		key->port = ntohs(sk->__sk_common.skc_dport);
+	else
+		key->port = sk->__sk_common.skc_num;
+	if (key->dialled_port == key->port && same(key->dialled, key->remote)) {
+		__builtin_memset(key->dialled, 0, sizeof(key->dialled));
+		key->dialled_port = 0;
+	}
+	return stream;
+}
+
+/* Moves a mark to where a counter of the socket stands and says by how much. A sweep and the closing of the socket
+ * may do so at once: what one of them has counted, the other does not. */
+INLINE __u64 advance(__u64 *mark, __u64 to)
+{
+	for (int i = 0; i < 4; i++) {
+		__u64 from = *(volatile __u64 *)mark;
+
+		if (to <= from)
+			return 0;
+		if (__sync_val_compare_and_swap(mark, from, to) == from)
+			return to - from;
+	}
+	return 0;
+}
+
+/* The same for a counter of 32 bits that wraps. */
+INLINE __u64 advance_wrapping(__u64 *mark, __u32 to)
+{
+	__u64 from = *(volatile __u64 *)mark;
+	int step = (int)(to - (__u32)from);
+
+	return step > 0 ? advance(mark, from + step) : 0;
+}
+
+/* Counts what went through the socket since the last time. */
+INLINE void settle(const struct control *now, struct stream *stream, struct tcp_sock *tcp, __u64 received)
+{
+	__u64 sent_bytes = advance(&stream->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans);
+	__u64 received_bytes = advance(&stream->received_bytes, received);
+	__u64 sent_packets = advance_wrapping(&stream->sent_packets, tcp->segs_out);
+	__u64 received_packets = advance_wrapping(&stream->received_packets, tcp->segs_in);
+
+	if (!(sent_bytes | received_bytes | sent_packets | received_packets))
+		return;
+	struct counts *counts = counts_of(now, &stream->key);
+
+	if (!counts)
+		return;
+	__sync_fetch_and_add(&counts->sent_bytes, sent_bytes);
+	__sync_fetch_and_add(&counts->received_bytes, received_bytes);
+	__sync_fetch_and_add(&counts->sent_packets, sent_packets);
+	__sync_fetch_and_add(&counts->received_packets, received_packets);
+}
+
+INLINE void finish(const struct control *now, struct sock *sk, int before)
+{
+	struct stream *stream = bpf_sk_storage_get(&streams, sk, NULL, 0);
+
+	if (!stream || !stream->key.direction) {
+		/* A listener closes too, and so does a child that was never handed over. */
+		if (before != TCP_LISTEN && before != TCP_SYN_RECV && before != TCP_CLOSE)
+			lose(now, LOSS_CONNECTION_UNKNOWN);
+		return;
+	}
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	if (tcp) {
+		/* The FIN has a sequence number and is in the socket's count, though it is no byte of the application. */
+		__u64 received = tcp->bytes_received;
+
+		if (received && sk->__sk_common.skc_flags & (1ul << SOCK_DONE))
+			received--;
+		settle(now, stream, tcp, received);
+	}
+	struct counts *counts = counts_of(now, &stream->key);
+	int error = sk->sk_err;
+
+	if (counts) {
+		if (stream->established) {
+			__sync_fetch_and_add(&counts->closed, 1);
+			if (error == ECONNRESET || error == EPIPE)
+				__sync_fetch_and_add(&counts->reset, 1);
+		} else if (error == ECONNREFUSED) {
+			__sync_fetch_and_add(&counts->refused, 1);
+		} else if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH) {
+			__sync_fetch_and_add(&counts->unanswered, 1);
+		} else {
+			__sync_fetch_and_add(&counts->abandoned, 1);
+		}
+	}
+	bpf_sk_storage_delete(&streams, sk);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int tcp_state(__u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+	int before = (int)ctx[1], after = (int)ctx[2];
+
+	if (sk->sk_protocol != PROTOCOL_TCP)
+		return 0;
+	const struct control *now = current_control();
+
+	if (!now)
+		return 0;
+	if (after == TCP_SYN_SENT) {
+		meet(sk);
+		begin(now, sk, DIRECTION_OUT);
+	} else if (after == TCP_LISTEN) {
+		meet(sk);
+	} else if (after == TCP_ESTABLISHED) {
+		struct stream *stream = bpf_sk_storage_get(&streams, sk, NULL, 0);
+
+		if (!stream && before == TCP_SYN_RECV)
+			stream = begin(now, sk, DIRECTION_IN);
+		if (!stream)
+			return 0;
+		stream->established = 1;
+		struct counts *counts = counts_of(now, &stream->key);
+
+		if (counts)
+			__sync_fetch_and_add(&counts->opened, 1);
+	} else if (after == TCP_CLOSE) {
+		finish(now, sk, before);
+	}
+	return 0;
+}
+
+/* Counts what went through the open connections so far. A FIN may be under way and already in the count of bytes, so
+ * the last byte waits for the end of the connection. */
+SEC("iter/bpf_sk_storage_map")
+int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct sock *sk = ctx->sk;
+	struct stream *stream = ctx->value;
+	const struct control *now = current_control();
+
+	if (!sk || !stream || !now)
+		return 0;
+	if (!stream->key.direction)
+		return 0;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tcp)
+		return 0;
+	__u64 received = tcp->bytes_received;
+
+	settle(now, stream, tcp, received ? received - 1 : 0);
+	return 0;
+}
+
+/* A SYN to a port where nobody listens meets no socket: the reset that answers it is all there is. */
+SEC("tp_btf/tcp_send_reset")
+int tcp_refuse(__u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[1];
+
+	if (ctx[0] || !skb)
+		return 0;
+	struct {
+		__be16 source, dest;
+		__be32 sequence, acknowledgement;
+		__u8 offset, flags;
+	} tcp;
+	__u8 header[40];
+	struct flow_key key = { .protocol = PROTOCOL_TCP, .direction = DIRECTION_IN };
+	const struct control *now = current_control();
+
+	if (!now)
+		return 0;
+	unsigned char *head = skb->head;
+
+	if (bpf_probe_read_kernel(&tcp, sizeof(tcp), head + skb->transport_header) ||
+	    bpf_probe_read_kernel(header, sizeof(header), head + skb->network_header)) {
+		lose(now, LOSS_UNPARSED);
+		return 0;
+	}
+	if ((tcp.flags & 0x12) != 0x02)	/* SYN without ACK */
+		return 0;
+	if (header[0] >> 4 == 4) {
+		set_v4(key.remote, *(__be32 *)(header + 12));
+		set_v4(key.local, *(__be32 *)(header + 16));
+	} else {
+		__builtin_memcpy(key.remote, header + 8, 16);
+		__builtin_memcpy(key.local, header + 24, 16);
+	}
+	struct net_device *dev = skb->dev;
+
+	if (!dev)
+		return 0;
+	key.netns = dev->nd_net.net->net_cookie;
+	key.port = ntohs(tcp.dest);
+	struct counts *counts = counts_of(now, &key);
+
+	if (counts)
+		__sync_fetch_and_add(&counts->refused, 1);
+	return 0;
+}
+
+/* Only a program of this kind can ask for the namespace of a socket that is not TCP's. */
+SEC("cgroup/sock_create")
+int socket_created(struct bpf_sock *ctx)
+{
+	if (ctx->protocol == PROTOCOL_TCP || (ctx->family != AF_INET && ctx->family != AF_INET6))
+		return 1;
+	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (endpoint) {
+		endpoint->netns = bpf_get_netns_cookie(ctx);
+	} else {
+		const struct control *now = current_control();
+
+		if (now)
+			lose(now, LOSS_NO_MEMORY);
+	}
+	return 1;
+}
+
+/* Keeps what the application asks for, before a load balancer at the socket may put another address in its place. */
+INLINE int dial(struct bpf_sock_addr *ctx, int v6)
+{
+	__u8 address[16];
+	__u8 *dialled;
+	__u16 *port;
+
+	if (v6) {
+		__u32 *words = (__u32 *)address;
+
+		words[0] = ctx->user_ip6[0];
+		words[1] = ctx->user_ip6[1];
+		words[2] = ctx->user_ip6[2];
+		words[3] = ctx->user_ip6[3];
+	} else {
+		set_v4(address, ctx->user_ip4);
+	}
+	if (!ctx->sk)
+		return 1;
+	if (ctx->protocol == PROTOCOL_TCP) {
+		struct stream *stream = bpf_sk_storage_get(&streams, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+		if (!stream)
+			return 1;
+		KEEP(stream);
+		dialled = stream->key.dialled;
+		port = &stream->key.dialled_port;
+	} else {
+		struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+		if (!endpoint)
+			return 1;
+		KEEP(endpoint);
+		if (!endpoint->netns)
+			endpoint->netns = bpf_get_netns_cookie(ctx);
+		dialled = endpoint->dialled;
+		port = &endpoint->dialled_port;
+	}
+	__builtin_memcpy(dialled, address, 16);
+	*port = ntohs((__u16)ctx->user_port);
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int dial_connect4(struct bpf_sock_addr *ctx)
+{
+	return dial(ctx, 0);
+}
+
+SEC("cgroup/connect6")
+int dial_connect6(struct bpf_sock_addr *ctx)
+{
+	return dial(ctx, 1);
+}
+
+SEC("cgroup/sendmsg4")
+int dial_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return dial(ctx, 0);
+}
+
+SEC("cgroup/sendmsg6")
+int dial_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return dial(ctx, 1);
+}
+
+enum way { EGRESS, INGRESS };
+
+/* Reads the headers: addresses, ports and the bytes after them. Fragments do not occur here: a packet on its way out
+ * is not cut yet, one on its way in is whole again. */
+INLINE int parse(struct __sk_buff *skb, int v6, __u8 protocol, enum way way, struct conversation_key *key,
+		 __u32 *payload, __u8 *icmp_type)
+{
+	__u8 header[40];
+	__u32 offset;
+	struct {
+		__be16 source, dest, third, fourth;
+	} ports;
+
+	if (v6) {
+		if (bpf_skb_load_bytes(skb, 0, header, 40))
+			return -1;
+		offset = 40;
+		__builtin_memcpy(way == EGRESS ? key->local : key->remote, header + 8, 16);
+		__builtin_memcpy(way == EGRESS ? key->remote : key->local, header + 24, 16);
+	} else {
+		if (bpf_skb_load_bytes(skb, 0, header, 20))
+			return -1;
+		offset = (header[0] & 15) * 4;
+		set_v4(way == EGRESS ? key->local : key->remote, *(__be32 *)(header + 12));
+		set_v4(way == EGRESS ? key->remote : key->local, *(__be32 *)(header + 16));
+	}
+	if (bpf_skb_load_bytes(skb, offset, &ports, sizeof(ports)))
+		return -1;
+	*payload = skb->len > offset + 8 ? skb->len - offset - 8 : 0;
+	key->protocol = protocol;
+	if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) {
+		*icmp_type = ntohs(ports.source) >> 8;
+		key->local_port = ntohs(ports.third);
+		key->remote_port = 0;
+		return 0;
+	}
+	key->local_port = ntohs(way == EGRESS ? ports.source : ports.dest);
+	key->remote_port = ntohs(way == EGRESS ? ports.dest : ports.source);
+	return 0;
+}
+
+/* Who called. Where the ports do not tell, whoever is seen to speak first: that is right unless a conversation is
+ * older than the programs or was idle for long. */
+INLINE __u8 caller(const struct control *now, const struct conversation_key *key, enum way way, int icmp, int request)
+{
+	if (icmp)
+		return (way == EGRESS) == !!request ? DIRECTION_OUT : DIRECTION_IN;
+	int local = ephemeral(now, key->local_port), remote = ephemeral(now, key->remote_port);
+
+	if (local != remote)
+		return local ? DIRECTION_OUT : DIRECTION_IN;
+	return way == EGRESS ? DIRECTION_OUT : DIRECTION_IN;
+}
+
+INLINE int packet(struct __sk_buff *skb, enum way way)
+{
+	void *data = (void *)(unsigned long)skb->data, *end = (void *)(unsigned long)skb->data_end;
+	int v6 = skb->family == AF_INET6 && (data + 1 > end || *(__u8 *)data >> 4 == 6);
+	__u8 protocol = 0;
+
+	/* TCP leaves as early as possible: it is counted elsewhere. */
+	if (v6) {
+		if (data + 7 <= end)
+			protocol = ((__u8 *)data)[6];
+		else
+			bpf_skb_load_bytes(skb, 6, &protocol, 1);
+	} else {
+		if (data + 10 <= end)
+			protocol = ((__u8 *)data)[9];
+		else
+			bpf_skb_load_bytes(skb, 9, &protocol, 1);
+	}
+	if (protocol == PROTOCOL_TCP)
+		return 1;
+	const struct control *now = current_control();
+	struct bpf_sock *sk = skb->sk;
+
+	if (!now || !sk)
+		return 1;
+	int icmp = protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
+
+	if (!icmp && protocol != PROTOCOL_UDP && protocol != PROTOCOL_SCTP) {
+		/* Hop-by-hop, routing, fragment, destination options: there may be something of ours behind them. */
+		if (v6 && (protocol == 0 || protocol == 43 || protocol == 44 || protocol == 60))
+			lose(now, LOSS_UNPARSED);
+		return 1;
+	}
+	struct conversation_key key = {};
+	__u32 payload;
+	__u8 type = 0;
+
+	if (parse(skb, v6, protocol, way, &key, &payload, &type)) {
+		lose(now, LOSS_UNPARSED);
+		return 1;
+	}
+	int request = type == (protocol == PROTOCOL_ICMP ? 8 : 128);
+
+	/* Of ICMP only echoes are conversations. */
+	if (icmp && !request && type != (protocol == PROTOCOL_ICMP ? 0 : 129))
+		return 1;
+	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, sk, NULL, 0);
+
+	if (!endpoint) {
+		lose(now, LOSS_DATAGRAM_UNKNOWN);
+		return 1;
+	}
+	key.netns = endpoint->netns;
+	__u64 time = bpf_ktime_get_coarse_ns();
+	struct conversation *conversation = bpf_map_lookup_elem(&conversations, &key);
+	int opened = 0, answered = 0;
+	__u8 direction;
+
+	if (conversation && time - conversation->seen < CONVERSATION_IDLE_NS) {
+		conversation->seen = time;
+		direction = conversation->direction;
+	} else {
+		direction = caller(now, &key, way, icmp, request);
+		struct conversation begun = { .seen = time, .direction = direction };
+
+		/* Two processors may see the first packets of one conversation: it is opened once. */
+		long failed = bpf_map_update_elem(&conversations, &key, &begun, conversation ? 0 : BPF_NOEXIST);
+
+		conversation = bpf_map_lookup_elem(&conversations, &key);
+		if (conversation)
+			opened = !failed;
+		else
+			lose(now, LOSS_CONVERSATION_ROOM);
+	}
+	if (conversation && !conversation->answered && (way == EGRESS) != (direction == DIRECTION_OUT))
+		answered = __sync_val_compare_and_swap(&conversation->answered, 0, 1) == 0;
+
+	struct flow_key flow = { .netns = key.netns, .protocol = protocol, .direction = direction };
+
+	flow.cgroup = bpf_sk_cgroup_id(sk);
+	copy(flow.local, key.local);
+	copy(flow.remote, key.remote);
+	flow.port = icmp ? 0 : direction == DIRECTION_OUT ? key.remote_port : key.local_port;
+	if (direction == DIRECTION_OUT && endpoint->dialled_port && !icmp &&
+	    !(endpoint->dialled_port == flow.port && same(endpoint->dialled, flow.remote))) {
+		copy(flow.dialled, endpoint->dialled);
+		flow.dialled_port = endpoint->dialled_port;
+	}
+	struct counts *counts = counts_of(now, &flow);
+
+	if (!counts)
+		return 1;
+	if (opened)
+		__sync_fetch_and_add(&counts->opened, 1);
+	if (answered)
+		__sync_fetch_and_add(&counts->answered, 1);
+	if (way == EGRESS) {
+		__sync_fetch_and_add(&counts->sent_packets, 1);
+		__sync_fetch_and_add(&counts->sent_bytes, payload);
+	} else {
+		__sync_fetch_and_add(&counts->received_packets, 1);
+		__sync_fetch_and_add(&counts->received_bytes, payload);
+	}
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int datagram_out(struct __sk_buff *skb)
+{
+	return packet(skb, EGRESS);
+}
+
+SEC("cgroup_skb/ingress")
+int datagram_in(struct __sk_buff *skb)
+{
+	return packet(skb, INGRESS);
+}
+
+/* A port-unreachable error reaches a connected UDP socket as the error of that socket. */
+SEC("tp_btf/inet_sk_error_report")
+int datagram_refused(__u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+
+	if (sk->sk_protocol != PROTOCOL_UDP || sk->sk_err != ECONNREFUSED || !sk->__sk_common.skc_dport)
+		return 0;
+	const struct control *now = current_control();
+	struct flow_key flow = { .protocol = PROTOCOL_UDP, .direction = DIRECTION_OUT };
+	struct conversation_key key = { .protocol = PROTOCOL_UDP };
+
+	if (!now)
+		return 0;
+	identify(sk, &flow);
+	flow.port = ntohs(sk->__sk_common.skc_dport);
+	key.netns = flow.netns;
+	copy(key.local, flow.local);
+	copy(key.remote, flow.remote);
+	key.local_port = sk->__sk_common.skc_num;
+	key.remote_port = flow.port;
+	struct conversation *conversation = bpf_map_lookup_elem(&conversations, &key);
+
+	/* Every datagram may be refused; the conversation is refused once. */
+	if (!conversation || __sync_val_compare_and_swap(&conversation->refused, 0, 1))
+		return 0;
+	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, sk, NULL, 0);
+
+	if (endpoint && endpoint->dialled_port &&
+	    !(endpoint->dialled_port == flow.port && same(endpoint->dialled, flow.remote))) {
+		copy(flow.dialled, endpoint->dialled);
+		flow.dialled_port = endpoint->dialled_port;
+	}
+	struct counts *counts = counts_of(now, &flow);
+
+	if (counts)
+		__sync_fetch_and_add(&counts->refused, 1);
+	return 0;
+}
+
+/* The sockets that were there before the programs. Listeners come first, so that an open connection whose local port
+ * one of them has is known to have been accepted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} listening SEC(".maps");
+
+SEC("iter/tcp")
+int seed_streams(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	const struct control *now = current_control();
+
+	if (!common || !now)
+		return 0;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(common);
+
+	if (!tcp)
+		return 0;
+	struct sock *sk = (struct sock *)tcp;
+	__u64 port = sk->__sk_common.skc_net.net->net_cookie << 16 | sk->__sk_common.skc_num;
+	__u8 state = sk->__sk_common.skc_state;
+
+	if (state == TCP_LISTEN) {
+		bpf_map_update_elem(&listening, &port, &port, 0);
+		return 0;
+	}
+	if (state == TCP_CLOSE || bpf_sk_storage_get(&streams, tcp, NULL, 0))
+		return 0;
+	int accepted = bpf_map_lookup_elem(&listening, &port) ||
+		(!ephemeral(now, sk->__sk_common.skc_num) && ephemeral(now, ntohs(sk->__sk_common.skc_dport)));
+	struct stream *stream = begin(now, sk, accepted ? DIRECTION_IN : DIRECTION_OUT);
+
+	if (!stream || state == TCP_SYN_SENT)
+		return 0;
+	/* What went through it so far is not of this time. */
+	stream->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
+	stream->received_bytes = tcp->bytes_received;
+	stream->sent_packets = tcp->segs_out;
+	stream->received_packets = tcp->segs_in;
+	stream->established = 1;
+	return 0;
+}
+
+SEC("iter/udp")
+int seed_endpoints(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *udp = ctx->udp_sk;
+	const struct control *now = current_control();
+
+	if (!udp || !now)
+		return 0;
+	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, udp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!endpoint)
+		lose(now, LOSS_NO_MEMORY);
+	else if (!endpoint->netns)
+		endpoint->netns = udp->inet.sk.__sk_common.skc_net.net->net_cookie;
+	return 0;
+}
