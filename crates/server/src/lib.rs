@@ -4,11 +4,18 @@
 
 pub mod app;
 pub mod auth;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod event;
+pub mod health;
+pub mod http;
+pub mod metrics;
 pub mod principal;
 pub mod problem;
+pub mod reload;
 pub mod shutdown;
+pub mod tls;
+pub mod ui;
 
 pub use app::App;
