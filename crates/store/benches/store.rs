@@ -36,7 +36,7 @@ fn main() {
     opening(&path);
 }
 
-fn row(what: &str, figure: String, aim: &str) {
+fn row(what: &str, figure: impl std::fmt::Display, aim: &str) {
     println!("{what:<58} {figure:>12} {aim:>12}");
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ringfence_model::Name;
+
 use crate::source::SourceKey;
 
 /// Why the store did not do as asked.
@@ -22,6 +24,12 @@ pub enum StoreError {
         base: u64,
         /// The newest version.
         current: u64,
+    },
+    /// What is imported is there already.
+    #[error("cluster {cluster} is there already\n  hint: import it under another name")]
+    Exists {
+        /// The cluster.
+        cluster: Name,
     },
     /// The file is damaged.
     #[error(

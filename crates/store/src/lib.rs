@@ -3,24 +3,28 @@
 //!
 //! [`Store`] is the contract, [`Sqlite`] keeps it in one file.
 
+mod archive;
 mod audit;
 mod counts;
 mod edges;
 mod error;
 mod granularity;
 mod objects;
+mod retention;
 mod reviews;
 mod source;
 mod sqlite;
 mod store;
 
+pub use archive::{EdgeBucket, Record};
 pub use audit::AuditEntry;
 pub use counts::{Counts, Tally};
 pub use edges::{Arrivals, Counted, EdgeQuery, StoredEdge};
 pub use error::StoreError;
 pub use granularity::Granularity;
 pub use objects::{ObjectChange, ObjectKey, ObjectVersion};
+pub use retention::{Maintenance, Retention};
 pub use reviews::{NewReview, ReviewKey, ReviewVersion};
 pub use source::{Advance, DropReason, Ledger, SourceKey, SourceKind, SourceState};
-pub use sqlite::{Access, Options, Sqlite};
+pub use sqlite::{Access, Import, Options, Sqlite};
 pub use store::Store;

@@ -1,26 +1,34 @@
 //! The store in one SQLite file.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ringfence_model::{Name, Span, Timestamp};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
+use crate::archive::Record;
 use crate::audit::AuditEntry;
 use crate::edges::{Arrivals, EdgeQuery, StoredEdge};
 use crate::error::StoreError;
 use crate::objects::{ObjectChange, ObjectVersion};
+use crate::retention::{Maintenance, Retention};
 use crate::reviews::{NewReview, ReviewKey, ReviewVersion};
 use crate::source::{SourceKey, SourceState};
 use crate::store::Store;
 
+mod backup;
 mod bucket;
 mod dimension;
+mod document;
 mod edge;
+mod export;
 mod file;
+mod import;
 mod journal;
 mod object;
 mod readers;
+mod retention;
 mod review;
 mod schema;
 mod source;
@@ -30,6 +38,8 @@ mod window;
 use dimension::Dimensions;
 use file::Lock;
 use readers::Readers;
+
+pub use import::Import;
 
 /// What may be done with a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +97,7 @@ impl Sqlite {
     /// A store that is gone with the process, for tests.
     pub fn in_memory() -> Result<Self, StoreError> {
         let mut db = Connection::open_in_memory()?;
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         schema::migrate(&mut db, Path::new(":memory:"))?;
         let writer = Mutex::new(Writer { db, known: Dimensions::default() });
         Ok(Self { path: ":memory:".into(), readers: None, writer, _lock: None })
@@ -95,6 +106,53 @@ impl Sqlite {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Removes a little of what is too old or too much: at most some 20,000 rows, in one transaction, so that others
+    /// do not wait for long. To be called again after a pause, short unless it says that it is done.
+    ///
+    /// `now` counts for no more than a week after the newest observation, so that neither a clock that jumps ahead nor
+    /// a long silence empties the store.
+    pub fn maintain(
+        &self,
+        now: Timestamp,
+        retention: &Retention,
+    ) -> Result<Maintenance, StoreError> {
+        self.write(|db, known| Ok(retention::maintain(db, known, now, retention)?))
+    }
+
+    /// Copies the store as it is now to a new file, while others read and write.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when the new file is there already.
+    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let result = match &self.readers {
+            Some(_) => readers::open(&self.path)
+                .map_err(StoreError::from)
+                .and_then(|db| backup::copy(&db, to)),
+            None => {
+                let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                backup::copy(&writer.db, to)
+            }
+        };
+        result.map_err(|error| classify(&self.path, error))
+    }
+
+    /// Hands out everything that is stored of a cluster as it is now, until told to stop.
+    pub fn export(
+        &self,
+        cluster: &Name,
+        each: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        self.read(|db| export::export(db, cluster, each))
+    }
+
+    /// Begins to take a cluster in, under a name that nothing is stored of.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when something is stored of that name.
+    pub fn import(&self, cluster: &Name) -> Result<Import<'_>, StoreError> {
+        Import::begin(self, cluster)
     }
 
     /// Reads in one transaction, so that all of it is of one moment.
@@ -172,6 +230,12 @@ fn classify(path: &Path, error: StoreError) -> StoreError {
     }
 }
 
+/// The cluster that a setting `cluster/prod/profile` is of.
+fn cluster_of_setting(key: &str) -> Option<Name> {
+    let (cluster, _) = key.strip_prefix("cluster/")?.split_once('/')?;
+    Name::new(cluster).ok()
+}
+
 impl Store for Sqlite {
     fn record(&self, arrivals: &Arrivals) -> Result<(), StoreError> {
         self.write(|db, known| edge::record(db, known, arrivals))
@@ -183,6 +247,10 @@ impl Store for Sqlite {
 
     fn observed(&self, cluster: &Name) -> Result<Option<Span>, StoreError> {
         self.read(|db| edge::observed(db, cluster))
+    }
+
+    fn kept_from(&self, cluster: &Name) -> Result<Timestamp, StoreError> {
+        self.read(|db| edge::kept_from(db, cluster))
     }
 
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError> {
@@ -237,6 +305,9 @@ impl Store for Sqlite {
     ) -> Result<(), StoreError> {
         self.write(|db, _| {
             journal::put_setting(db, key, value)?;
+            if let Some(cluster) = cluster_of_setting(key).filter(|_| value.is_some()) {
+                dimension::cluster_or_new(db, &cluster)?;
+            }
             Ok(journal::add(db, audit)?)
         })
     }

@@ -25,6 +25,9 @@ pub trait Store: Send + Sync {
     /// From the first to just after the last observation of a cluster.
     fn observed(&self, cluster: &Name) -> Result<Option<Span>, StoreError>;
 
+    /// From when on edges of a cluster are kept. What is recorded from before that is not stored.
+    fn kept_from(&self, cluster: &Name) -> Result<Timestamp, StoreError>;
+
     /// Every source, sorted, with how far it came and its ledger.
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError>;
 
@@ -61,7 +64,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Conflict`] when the newest version is not the one that the change was made from.
     fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError>;
 
-    /// A setting, as text. Keys are `scope/name`, such as `cluster/prod/profile`.
+    /// A setting, as text. Keys are `scope/name`, such as `ui/theme`, or `cluster/prod/profile` for a setting of a
+    /// cluster.
     fn setting(&self, key: &str) -> Result<Option<String>, StoreError>;
 
     /// Stores a setting (`None` removes it), and its audit entry with it.

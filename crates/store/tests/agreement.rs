@@ -6,47 +6,10 @@ mod support;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use ringfence_model::{Name, Span, Timestamp};
-use ringfence_store::{Arrivals, EdgeQuery, Options, ReviewKey, Sqlite, Store};
+use ringfence_store::{Arrivals, Options, Sqlite, Store};
+use support::answers::{all, answers, global};
 use support::naive::Naive;
 use support::{name, random};
-
-/// Every answer of a store as text.
-fn answers(store: &dyn Store, queries: &[EdgeQuery], windows: &[Span]) -> Vec<String> {
-    let mut answers = vec![
-        format!("{:#?}", store.sources().unwrap()),
-        format!("{:#?}", store.clusters().unwrap()),
-        format!("{:#?}", store.audit_trail(Timestamp::MAX, 1000).unwrap()),
-        format!("{:#?}", store.audit_trail(support::at("2026-03-02T23:00:00Z"), 3).unwrap()),
-    ];
-    for (key, state) in store.sources().unwrap() {
-        assert_eq!(store.source(&key).unwrap(), Some(state));
-    }
-    for key in ["cluster/prod/profile", "cluster/test/profile", "ui/theme"] {
-        answers.push(format!("{:?}", store.setting(key).unwrap()));
-    }
-    for query in queries {
-        answers.push(format!("{query:?} {:#?}", store.edges(query).unwrap()));
-    }
-    for cluster in [name("prod"), name("test"), name("other")] {
-        answers.push(format!("{:?}", store.observed(&cluster).unwrap()));
-        answers.push(format!("{:#?}", store.reviews(&cluster).unwrap()));
-        for window in windows {
-            answers.push(format!("{window:?} {:#?}", store.objects(&cluster, *window).unwrap()));
-        }
-        for namespace in [None, Some(name("shop")), Some(name("pay"))] {
-            let key = ReviewKey { cluster: cluster.clone(), namespace };
-            answers.push(format!("{:#?}", store.review_versions(&key).unwrap()));
-            answers.push(format!("{:#?}", store.review(&key, None).unwrap()));
-            answers.push(format!("{:#?}", store.review(&key, Some(1)).unwrap()));
-        }
-    }
-    answers
-}
-
-fn all(cluster: Name) -> EdgeQuery {
-    EdgeQuery { cluster, window: Span::ALL, namespace: None }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
@@ -75,6 +38,7 @@ proptest! {
         {
             prop_assert_eq!(found, &expected);
         }
+        prop_assert_eq!(global(&store), global(&naive));
     }
 
     /// How arrivals are grouped and ordered makes no difference.

@@ -20,8 +20,12 @@ pub(super) struct Cluster {
     pub(super) seen: Option<(Timestamp, Timestamp)>,
 }
 
-/// A cluster by name.
+/// A cluster by name, unless it is still imported.
 pub(super) fn find_cluster(db: &Connection, name: &Name) -> rusqlite::Result<Option<Cluster>> {
+    select_cluster(db, name, "AND importing = 0")
+}
+
+fn select_cluster(db: &Connection, name: &Name, and: &str) -> rusqlite::Result<Option<Cluster>> {
     let read = |row: &Row<'_>| {
         let (first, last): (Option<i64>, Option<i64>) = (row.get(1)?, row.get(2)?);
         Ok(Cluster {
@@ -32,14 +36,16 @@ pub(super) fn find_cluster(db: &Connection, name: &Name) -> rusqlite::Result<Opt
             kept: Kept { minutes: row.get(3)?, hours: row.get(4)?, days: row.get(5)? },
         })
     };
-    let sql = "SELECT id, first_seen, last_seen, minutes_from, hours_from, days_from
-               FROM cluster WHERE name = ?1";
-    db.query_row(sql, [name.as_str()], read).optional()
+    let sql = format!(
+        "SELECT id, first_seen, last_seen, minutes_from, hours_from, days_from
+         FROM cluster WHERE name = ?1 {and}"
+    );
+    db.query_row(&sql, [name.as_str()], read).optional()
 }
 
 /// A cluster by name, which is made when it is new.
 pub(super) fn cluster_or_new(db: &Connection, name: &Name) -> rusqlite::Result<Cluster> {
-    if let Some(cluster) = find_cluster(db, name)? {
+    if let Some(cluster) = select_cluster(db, name, "")? {
         return Ok(cluster);
     }
     let kept = Kept::ALL;

@@ -10,7 +10,7 @@ use super::dimension::{
     Cluster, Dimensions, EdgeNumbers, EdgeReader, cluster_or_new, find_cluster,
 };
 use super::source;
-use super::window::{Run, cover};
+use super::window::{Kept, Run, cover};
 use crate::counts::Counts;
 use crate::edges::{Arrivals, Counted, EdgeQuery, StoredEdge};
 use crate::error::StoreError;
@@ -65,7 +65,7 @@ pub(super) fn add(
         // What is no longer kept so finely is gone from all buckets of that length, and must not come back in some.
         let is_kept = |row: &&BucketRow| {
             let from = kept.get(&row.id.cluster).map_or(i64::MIN, |kept| kept.from(granularity));
-            granularity == Granularity::Day || row.id.bucket * granularity.minutes() >= from
+            row.id.bucket * granularity.minutes() >= from
         };
         bucket::write(db, granularity, rows.iter().filter(is_kept))?;
     }
@@ -78,6 +78,12 @@ pub(super) fn add(
         }
     }
     Ok(())
+}
+
+/// From when on edges are kept.
+pub(super) fn kept_from(db: &Connection, cluster: &Name) -> rusqlite::Result<Timestamp> {
+    let kept = find_cluster(db, cluster)?.map_or(Kept::ALL, |cluster| cluster.kept);
+    Ok(Granularity::Minute.start(kept.days))
 }
 
 /// The edges of a window, sorted by key.

@@ -1,6 +1,6 @@
 //! Settings, and the trail of who changed what.
 
-use ringfence_model::Timestamp;
+use ringfence_model::{Name, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::text::moment;
@@ -44,8 +44,15 @@ pub(super) fn trail(
     db.prepare(sql)?.query_map([before.nanos(), limit], read)?.collect()
 }
 
+/// What was done to a cluster or something in it, oldest first.
+pub(super) fn of_cluster(db: &Connection, cluster: &Name) -> rusqlite::Result<Vec<AuditEntry>> {
+    let sql = "SELECT at, who, action, object, detail FROM audit
+               WHERE object = ?1 OR substr(object, 1, length(?1) + 1) = ?1 || '/' ORDER BY id";
+    db.prepare(sql)?.query_map([cluster.as_str()], read)?.collect()
+}
+
 /// Reads time, who, action, object and detail.
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+fn read(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
     Ok(AuditEntry {
         at: moment(row, 0)?,
         who: row.get(1)?,

@@ -1,17 +1,15 @@
 //! The versions of objects.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ringfence_model::{Name, Span, Timestamp};
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
 use super::dimension::{Numbers, cluster_or_new, find_cluster};
+use super::document;
 use super::text::{moment, optional_name};
 use crate::objects::{ObjectChange, ObjectKey, ObjectVersion};
-
-/// Fast, and no slower to read than a better one.
-const COMPRESSION: i32 = 1;
 
 /// Notes changes, in the order given.
 pub(super) fn record(
@@ -35,6 +33,8 @@ struct Writer<'c> {
     replace: Statement<'c>,
     remove: Statement<'c>,
     end: Statement<'c>,
+    reader: document::Reader,
+    compressor: document::Writer,
 }
 
 /// The last version of an object.
@@ -42,7 +42,7 @@ struct Last {
     id: i64,
     since: Timestamp,
     until: Timestamp,
-    document: Vec<u8>,
+    json: String,
 }
 
 impl<'c> Writer<'c> {
@@ -61,6 +61,8 @@ impl<'c> Writer<'c> {
             replace: db.prepare("UPDATE object_version SET document = ?2 WHERE id = ?1")?,
             remove: db.prepare("DELETE FROM object_version WHERE id = ?1")?,
             end: db.prepare(end)?,
+            reader: document::Reader::new()?,
+            compressor: document::Writer::new()?,
         })
     }
 
@@ -71,9 +73,10 @@ impl<'c> Writer<'c> {
     }
 
     fn last(&mut self, object: i64) -> rusqlite::Result<Option<Last>> {
+        let reader = &mut self.reader;
         let read = |row: &Row<'_>| {
             let (since, until) = (moment(row, 1)?, moment(row, 2)?);
-            Ok(Last { id: row.get(0)?, since, until, document: row.get(3)? })
+            Ok(Last { id: row.get(0)?, since, until, json: reader.read(row, 3)? })
         };
         self.last.query_row([object], read).optional()
     }
@@ -93,11 +96,12 @@ impl<'c> Writer<'c> {
             (Some(current), None) if *at <= current.since => self.undo(object, current),
             (Some(current), None) => self.finish(current.id, *at, true),
             (Some(current), Some(json)) => {
-                if decompress(&current.document)? == **json {
+                if *current.json == **json {
                     return Ok(());
                 }
                 if *at <= current.since {
-                    self.replace.execute(params![current.id, compress(json)?])?;
+                    let document = self.compressor.write(json)?;
+                    self.replace.execute(params![current.id, document])?;
                     return Ok(());
                 }
                 self.finish(current.id, *at, false)?;
@@ -107,16 +111,19 @@ impl<'c> Writer<'c> {
     }
 
     fn begin(&mut self, object: i64, since: Timestamp, json: &str) -> rusqlite::Result<()> {
-        let until = Timestamp::MAX.nanos();
-        let document = compress(json)?;
-        self.insert.execute(params![
-            object,
-            self.cluster,
-            since.nanos(),
-            until,
-            false,
-            document
-        ])?;
+        self.insert(object, Span { from: since, until: Timestamp::MAX }, false, json)
+    }
+
+    fn insert(
+        &mut self,
+        object: i64,
+        valid: Span,
+        deleted: bool,
+        json: &str,
+    ) -> rusqlite::Result<()> {
+        let (since, until) = (valid.from.nanos(), valid.until.nanos());
+        let document = self.compressor.write(json)?;
+        self.insert.execute(params![object, self.cluster, since, until, deleted, document])?;
         Ok(())
     }
 
@@ -137,49 +144,69 @@ impl<'c> Writer<'c> {
     }
 }
 
+/// Stores versions as they are.
+pub(super) fn insert(
+    db: &Connection,
+    cluster: &Name,
+    versions: &[ObjectVersion],
+) -> rusqlite::Result<()> {
+    let mut writer = Writer::new(db, cluster_or_new(db, cluster)?.id)?;
+    for ObjectVersion { key, valid, deleted, json } in versions {
+        let object = writer.number(key)?;
+        writer.insert(object, *valid, *deleted, json)?;
+    }
+    Ok(())
+}
+
 /// Every version of an object that was there at some time inside the window, sorted by key and time.
 pub(super) fn objects(
     db: &Connection,
     cluster: &Name,
     window: Span,
 ) -> rusqlite::Result<Vec<ObjectVersion>> {
-    let Some(cluster) = find_cluster(db, cluster)? else {
-        return Ok(Vec::new());
-    };
-    if window.from >= window.until {
-        return Ok(Vec::new());
+    let mut versions = Vec::new();
+    if let Some(cluster) = find_cluster(db, cluster)? {
+        let finished = each(db, cluster.id, window, &mut |version| {
+            versions.push(version);
+            ControlFlow::Continue(())
+        })?;
+        debug_assert!(finished.is_continue());
     }
-    let sql = "SELECT kind, namespace, name, uid, since, until, deleted, document
-               FROM object_version JOIN object ON object.id = object_version.object
-               WHERE object_version.cluster = ?1 AND until > ?2 AND since < ?3";
-    let mut statement = db.prepare(sql)?;
-    let mut versions = statement
-        .query_map([cluster.id, window.from.nanos(), window.until.nanos()], version)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
     versions.sort_by(|a, b| (&a.key, a.valid.from).cmp(&(&b.key, b.valid.from)));
     Ok(versions)
 }
 
-fn version(row: &Row<'_>) -> rusqlite::Result<ObjectVersion> {
+/// Hands out every version that was there at some time inside the window, until told to stop.
+pub(super) fn each(
+    db: &Connection,
+    cluster: i64,
+    window: Span,
+    each: &mut dyn FnMut(ObjectVersion) -> ControlFlow<()>,
+) -> rusqlite::Result<ControlFlow<()>> {
+    if window.from >= window.until {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let sql = "SELECT kind, namespace, name, uid, since, until, deleted, document
+               FROM object_version JOIN object ON object.id = object_version.object
+               WHERE object_version.cluster = ?1 AND until > ?2 AND since < ?3";
+    let mut reader = document::Reader::new()?;
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([cluster, window.from.nanos(), window.until.nanos()])?;
+    while let Some(row) = rows.next()? {
+        if each(version(row, &mut reader)?).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn version(row: &Row<'_>, reader: &mut document::Reader) -> rusqlite::Result<ObjectVersion> {
     let text = |column| row.get::<_, String>(column).map(Arc::from);
     let namespace = optional_name(row, 1)?;
     Ok(ObjectVersion {
         key: ObjectKey { kind: text(0)?, namespace, name: text(2)?, uid: text(3)? },
         valid: Span { from: moment(row, 4)?, until: moment(row, 5)? },
         deleted: row.get(6)?,
-        json: decompress(row.get_ref(7)?.as_blob()?)?.into(),
+        json: reader.read(row, 7)?.into(),
     })
-}
-
-fn compress(json: &str) -> rusqlite::Result<Vec<u8>> {
-    zstd::bulk::compress(json.as_bytes(), COMPRESSION)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-}
-
-fn decompress(document: &[u8]) -> rusqlite::Result<String> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, error)
-    };
-    let bytes = zstd::stream::decode_all(document).map_err(|error| failed(error.into()))?;
-    String::from_utf8(bytes).map_err(|error| failed(error.into()))
 }

@@ -3,9 +3,9 @@
 use ringfence_model::Name;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::dimension::{cluster_or_new, find_cluster};
-use super::journal;
+use super::dimension::cluster_or_new;
 use super::text::{count, moment, name, optional_name, stored};
+use super::{document, journal};
 use crate::audit::AuditEntry;
 use crate::error::StoreError;
 use crate::reviews::{NewReview, ReviewKey, ReviewVersion};
@@ -20,7 +20,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ReviewVersion> {
         at: moment(row, 3)?,
         who: row.get(4)?,
         note: row.get(5)?,
-        yaml: row.get(6)?,
+        yaml: document::Reader::new()?.read(row, 6)?,
     })
 }
 
@@ -48,6 +48,15 @@ pub(super) fn versions(db: &Connection, key: &ReviewKey) -> rusqlite::Result<Vec
         "SELECT {COLUMNS} WHERE cluster.name = ?1 AND namespace = ?2 ORDER BY version DESC"
     );
     db.prepare(&sql)?.query_map([key.cluster.as_str(), namespace(key)], read)?.collect()
+}
+
+/// All versions of all reviews of a cluster, sorted by key and version.
+pub(super) fn all_versions(
+    db: &Connection,
+    cluster: &Name,
+) -> rusqlite::Result<Vec<ReviewVersion>> {
+    let sql = format!("SELECT {COLUMNS} WHERE cluster.name = ?1 ORDER BY namespace, version");
+    db.prepare(&sql)?.query_map([cluster.as_str()], read)?.collect()
 }
 
 /// The newest version of every review of a cluster, sorted by key.
@@ -90,13 +99,10 @@ pub(super) fn put(db: &Connection, review: &NewReview) -> Result<ReviewVersion, 
 /// Stores a version as it is.
 pub(super) fn insert(db: &Connection, review: &ReviewVersion) -> rusqlite::Result<()> {
     let ReviewVersion { key, version, at, who, note, yaml } = review;
-    let cluster = match find_cluster(db, &key.cluster)? {
-        Some(cluster) => cluster.id,
-        None => cluster_or_new(db, &key.cluster)?.id,
-    };
+    let cluster = cluster_or_new(db, &key.cluster)?.id;
     let sql = "INSERT INTO review (cluster, namespace, version, at, who, note, yaml)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let version = stored(*version);
+    let (version, yaml) = (stored(*version), document::Writer::new()?.write(yaml)?);
     db.execute(sql, params![cluster, namespace(key), version, at.nanos(), who, note, yaml])?;
     Ok(())
 }

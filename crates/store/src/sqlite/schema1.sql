@@ -56,6 +56,7 @@ CREATE TABLE edge (
 CREATE INDEX edge_destination ON edge (destination);
 CREATE INDEX edge_route ON edge (route);
 CREATE INDEX edge_pair ON edge (pair);
+CREATE INDEX edge_last_day ON edge (last_day);
 
 -- What was counted of an edge, by the minute, the hour and the day (since 1970). Each arrival is added to all three.
 CREATE TABLE edges_by_minute (
@@ -182,7 +183,7 @@ CREATE TABLE object_version (
     since INTEGER NOT NULL,
     until INTEGER NOT NULL,
     deleted INTEGER NOT NULL,
-    -- JSON, compressed with zstd.
+    -- JSON, compressed with zstd, with a checksum.
     document BLOB NOT NULL,
     UNIQUE (object, since)
 ) STRICT;
@@ -195,7 +196,8 @@ CREATE TABLE review (
     at INTEGER NOT NULL,
     who TEXT NOT NULL,
     note TEXT NOT NULL,
-    yaml TEXT NOT NULL,
+    -- Compressed with zstd, with a checksum.
+    yaml BLOB NOT NULL,
     PRIMARY KEY (cluster, namespace, version)
 ) STRICT;
 

@@ -60,6 +60,16 @@ pub(super) fn advance(db: &Connection, advance: &Advance) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Stores a source as it is.
+pub(super) fn insert(
+    db: &Connection,
+    key: &SourceKey,
+    state: &SourceState,
+) -> Result<(), StoreError> {
+    let SourceState { incarnation, sequence, last, ledger } = state.clone();
+    advance(db, &Advance { source: key.clone(), incarnation, sequence, at: last, ledger })
+}
+
 fn number(db: &Connection, key: &SourceKey) -> rusqlite::Result<i64> {
     let SourceKey { cluster, kind, name } = key;
     let cluster = cluster_or_new(db, cluster)?.id;

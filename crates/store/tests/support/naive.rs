@@ -27,17 +27,53 @@ struct Contents {
 const MINUTE: i128 = 60_000_000_000;
 
 /// The beginning of the bucket that a moment lies in.
-fn floor(at: i128, granularity: Granularity) -> i128 {
+pub(crate) fn floor(at: i128, granularity: Granularity) -> i128 {
     let length = i128::from(granularity.minutes()) * MINUTE;
     at - at.rem_euclid(length)
 }
 
 /// The end of the bucket that a moment lies in, unless it begins one.
-fn ceiling(at: i128, granularity: Granularity) -> i128 {
+pub(crate) fn ceiling(at: i128, granularity: Granularity) -> i128 {
     -floor(-at, granularity)
 }
 
 impl Naive {
+    /// The edges of exactly these minutes.
+    pub(crate) fn edges_between(
+        &self,
+        cluster: &Name,
+        namespace: Option<&Name>,
+        from: i128,
+        until: i128,
+    ) -> Vec<StoredEdge> {
+        let mut edges = BTreeMap::new();
+        for counted in &self.contents().edges {
+            let minute = floor(i128::from(counted.at.nanos()), Granularity::Minute);
+            let ends = [&counted.key.source, &counted.key.destination];
+            let is_wanted = namespace
+                .is_none_or(|namespace| ends.iter().any(|end| end.namespace() == Some(namespace)));
+            if counted.cluster == *cluster && from <= minute && minute < until && is_wanted {
+                edges
+                    .entry(counted.key.clone())
+                    .and_modify(|edge: &mut StoredEdge| {
+                        edge.counts.add(&counted.counts);
+                        edge.services.extend(counted.services.iter().cloned());
+                    })
+                    .or_insert_with(|| StoredEdge {
+                        key: counted.key.clone(),
+                        counts: counted.counts,
+                        services: counted.services.clone(),
+                    });
+            }
+        }
+        let mut edges: Vec<StoredEdge> = edges.into_values().collect();
+        for edge in &mut edges {
+            edge.services.sort();
+            edge.services.dedup();
+        }
+        edges
+    }
+
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap()
     }
@@ -79,40 +115,14 @@ impl Store for Naive {
     }
 
     fn edges(&self, query: &EdgeQuery) -> Result<Vec<StoredEdge>, StoreError> {
-        let granularity = Granularity::of_window(query.window);
-        let (from, until) =
-            (i128::from(query.window.from.nanos()), i128::from(query.window.until.nanos()));
-        let mut edges = BTreeMap::new();
-        for counted in &self.contents().edges {
-            let minute = floor(i128::from(counted.at.nanos()), Granularity::Minute);
-            let is_inside = from < until
-                && floor(from, granularity) <= minute
-                && minute < ceiling(until, granularity);
-            let ends = [&counted.key.source, &counted.key.destination];
-            let is_wanted = query
-                .namespace
-                .as_ref()
-                .is_none_or(|namespace| ends.iter().any(|end| end.namespace() == Some(namespace)));
-            if counted.cluster == query.cluster && is_inside && is_wanted {
-                edges
-                    .entry(counted.key.clone())
-                    .and_modify(|edge: &mut StoredEdge| {
-                        edge.counts.add(&counted.counts);
-                        edge.services.extend(counted.services.iter().cloned());
-                    })
-                    .or_insert_with(|| StoredEdge {
-                        key: counted.key.clone(),
-                        counts: counted.counts,
-                        services: counted.services.clone(),
-                    });
-            }
+        let EdgeQuery { cluster, window, namespace } = query;
+        if window.from >= window.until {
+            return Ok(Vec::new());
         }
-        let mut edges: Vec<StoredEdge> = edges.into_values().collect();
-        for edge in &mut edges {
-            edge.services.sort();
-            edge.services.dedup();
-        }
-        Ok(edges)
+        let granularity = Granularity::of_window(*window);
+        let from = floor(i128::from(window.from.nanos()), granularity);
+        let until = ceiling(i128::from(window.until.nanos()), granularity);
+        Ok(self.edges_between(cluster, namespace.as_ref(), from, until))
     }
 
     fn observed(&self, cluster: &Name) -> Result<Option<Span>, StoreError> {
@@ -124,6 +134,10 @@ impl Store for Naive {
         Ok(from
             .zip(last)
             .map(|(from, last)| Span { from, until: Timestamp::from_nanos(last.nanos() + 1) }))
+    }
+
+    fn kept_from(&self, _: &Name) -> Result<Timestamp, StoreError> {
+        Ok(Timestamp::MIN)
     }
 
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError> {
@@ -241,7 +255,11 @@ impl Store for Naive {
     ) -> Result<(), StoreError> {
         let mut contents = self.contents();
         match value {
-            Some(value) => contents.settings.insert(key.into(), value.into()),
+            Some(value) => {
+                let cluster = key.strip_prefix("cluster/").and_then(|key| key.split_once('/'));
+                contents.clusters.extend(cluster.map(|(cluster, _)| super::name(cluster)));
+                contents.settings.insert(key.into(), value.into())
+            }
             None => contents.settings.remove(key),
         };
         contents.audit.push(audit.clone());
