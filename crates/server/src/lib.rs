@@ -10,6 +10,7 @@ pub mod config;
 pub mod event;
 pub mod health;
 pub mod http;
+pub mod ingest;
 pub mod metrics;
 pub mod principal;
 pub mod problem;

@@ -1,0 +1,132 @@
+//! Flows on their way in: from agents, from Hubble Relays, and from logs. Whatever the source, edges and how far the
+//! source has come are stored in one transaction, and only then is anything acknowledged.
+
+mod agents;
+mod body;
+mod counted;
+mod queue;
+mod stats;
+mod stream;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringfence_model::Name;
+use ringfence_proto::agent::ingest_server::IngestServer;
+
+use crate::app::App;
+use crate::shutdown::Shutdown;
+
+use agents::Agents;
+use queue::Queue;
+
+pub use stats::{SourceCounts, Stats};
+pub use stream::Service;
+
+/// Who an agent is, as its certificate says. Requests over mTLS carry it among their extensions; then the agent may
+/// write for that node only. Without it, on loopback, the handshake is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentIdentity {
+    /// The node or host.
+    pub node: Name,
+}
+
+/// How flows are taken in.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of batches and logs that may wait to be stored. When they are more, agents wait.
+    pub queue: usize,
+    /// Batches of agents with more bytes are refused.
+    pub max_batch: usize,
+    /// How many batches an agent may send ahead.
+    pub max_unacknowledged: u32,
+    /// What began longer ago than this is not stored; `None` stores all.
+    pub retention: Option<Duration>,
+    /// What begins further in the future than this is not stored: the clock of the node is wrong.
+    pub ahead: Duration,
+    /// How long a node counts as observed after its agent was heard last.
+    pub presence: Duration,
+    /// Whether agents may bring clusters that the server does not know.
+    pub new_clusters: bool,
+    /// Logs with more bytes are refused.
+    pub max_upload: u64,
+    /// Where logs are kept while they are read.
+    pub scratch: PathBuf,
+    /// How long a file of a watched directory must have been left alone before it is read.
+    pub quiet: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue: 64 << 20,
+            max_batch: 4 << 20,
+            max_unacknowledged: 32,
+            retention: None,
+            ahead: Duration::from_mins(10),
+            presence: Duration::from_mins(10),
+            new_clusters: true,
+            max_upload: 4 << 30,
+            scratch: std::env::temp_dir(),
+            quiet: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Takes flows in. Clones share one queue and one writer.
+#[derive(Clone)]
+pub struct Ingest(Arc<Shared>);
+
+/// What all ways in share.
+struct Shared {
+    app: Arc<App>,
+    options: Options,
+    queue: Queue,
+    agents: Arc<Agents>,
+    stats: Arc<Stats>,
+    shutdown: Shutdown,
+}
+
+/// Why ingest does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The sources cannot be read.
+    #[error("the sources cannot be read: {0}")]
+    Store(#[from] ringfence_store::StoreError),
+    /// There is no thread for the writer.
+    #[error("the writer does not start: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Ingest {
+    /// Starts the one writer.
+    pub fn start(app: Arc<App>, options: Options, shutdown: Shutdown) -> Result<Self, StartError> {
+        let agents = Arc::new(Agents::known(&*app.store, options.presence)?);
+        let stats = Arc::new(Stats::default());
+        let (queue, jobs) = Queue::new(options.queue, Arc::clone(&stats));
+        let writer = writer::Writer::new(Arc::clone(&app), &options, &agents, &stats);
+        std::thread::Builder::new().name("ingest".to_owned()).spawn(move || writer.run(jobs))?;
+        Ok(Self(Arc::new(Shared { app, options, queue, agents, stats, shutdown })))
+    }
+
+    /// The gRPC service for agents.
+    pub fn grpc(&self) -> IngestServer<Service> {
+        // A batch comes in an envelope.
+        let limit = self.0.options.max_batch + 1024;
+        IngestServer::new(Service::new(Arc::clone(&self.0)))
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit)
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// Waits until everything that was taken in is stored, or was refused by the store.
+    pub async fn drain(&self) {
+        self.0.queue.drained().await;
+    }
+}

@@ -1,0 +1,201 @@
+//! The contents of a batch, checked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use prost::Message as _;
+use ringfence_flows::SideCounts;
+use ringfence_model::flow::{End, Side};
+use ringfence_model::resolve::Hint;
+use ringfence_model::{L4, Name, PodRef, Port, Protocol, Timestamp};
+use ringfence_proto::agent::{self, Batch, LossReason, Records};
+
+/// What is wrong with the whole of a batch.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("it is not protobuf: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    #[error("column {column} has {entries} entries; the batch has {records} records")]
+    Column { column: &'static str, entries: usize, records: usize },
+}
+
+/// A batch whose tables are looked through.
+pub(super) struct Body {
+    /// Nanoseconds since 1970.
+    base: u64,
+    /// `None` for those that are not what they should be.
+    endpoints: Vec<Option<Endpoint>>,
+    dialled: Vec<Option<(IpAddr, Port)>>,
+    records: Records,
+    /// What is missing.
+    pub(super) losses: Vec<(LossReason, u64)>,
+}
+
+struct Endpoint {
+    end: End,
+    node: Option<Name>,
+}
+
+/// One record.
+pub(super) struct Row<'a> {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) side: Side,
+    pub(super) local: &'a End,
+    pub(super) remote: &'a End,
+    /// The node that the local end is said to be.
+    pub(super) node: Option<&'a Name>,
+    pub(super) l4: L4,
+    pub(super) dialled: Option<(IpAddr, Port)>,
+    pub(super) counts: SideCounts,
+    pub(super) traffic: bool,
+}
+
+impl Body {
+    pub(super) fn read(batch: &Batch) -> Result<Self, BodyError> {
+        let agent::Body { base, strings, endpoints, dialled, records, losses } =
+            agent::Body::decode(batch.body.clone())?;
+        let records = records.unwrap_or_default();
+        check(&records, batch.records as usize)?;
+        let endpoints = endpoints.iter().map(|endpoint| Endpoint::read(endpoint, &strings));
+        let dialled = dialled.iter().map(|to| Some((address(&to.ip)?, port(to.port)?)));
+        let losses = losses.iter().map(|loss| (loss.reason(), loss.count));
+        Ok(Self {
+            base,
+            endpoints: endpoints.collect(),
+            dialled: dialled.collect(),
+            losses: losses.collect(),
+            records,
+        })
+    }
+
+    /// A record; `None` when it is not what it should be.
+    pub(super) fn row(&self, n: usize) -> Option<Row<'_>> {
+        let records = &self.records;
+        let start = after(self.base, at(&records.start, n))?;
+        let end = after(start, at(&records.length, n))?;
+        let side = match agent::Side::try_from(at(&records.side, n)).ok()? {
+            agent::Side::Client => Side::Client,
+            agent::Side::Server => Side::Server,
+            agent::Side::Unspecified => return None,
+        };
+        let number = at(&records.server_port, n);
+        let l4 = match (at(&records.protocol, n), number) {
+            (6, number) => L4::Port(Protocol::Tcp, port(number)?),
+            (17, number) => L4::Port(Protocol::Udp, port(number)?),
+            (132, number) => L4::Port(Protocol::Sctp, port(number)?),
+            (1, 0) => L4::Icmp,
+            (58, 0) => L4::IcmpV6,
+            _ => return None,
+        };
+        let Endpoint { end: local, node } = self.endpoint(at(&records.local, n))?;
+        let Endpoint { end: remote, .. } = self.endpoint(at(&records.remote, n))?;
+        let dialled = match at(&records.dialled, n) {
+            0 => None,
+            place => Some((*self.dialled.get(place as usize - 1)?)?),
+        };
+        let counts = SideCounts {
+            opened: at(&records.opened, n),
+            refused: at(&records.refused, n),
+            denied: at(&records.denied, n),
+            sent: at(&records.bytes_sent, n),
+            received: at(&records.bytes_received, n),
+        };
+        if counts.refused > counts.opened || u16::try_from(at(&records.client_port, n)).is_err() {
+            return None;
+        }
+        let traffic = at(&records.traffic, n) || counts.sent > 0 || counts.received > 0;
+        let (start, end) = (moment(start)?, moment(end)?);
+        let node = node.as_ref();
+        Some(Row { start, end, side, local, remote, node, l4, dialled, counts, traffic })
+    }
+
+    fn endpoint(&self, place: u32) -> Option<&Endpoint> {
+        self.endpoints.get(place as usize)?.as_ref()
+    }
+}
+
+/// An entry of a column, which may be left out when it is all zeros.
+fn at<T: Copy + Default>(column: &[T], n: usize) -> T {
+    column.get(n).copied().unwrap_or_default()
+}
+
+fn check(columns: &Records, records: usize) -> Result<(), BodyError> {
+    let Records {
+        start,
+        length,
+        side,
+        protocol,
+        local,
+        remote,
+        client_port,
+        server_port,
+        dialled,
+        opened,
+        refused,
+        denied,
+        bytes_sent,
+        bytes_received,
+        traffic,
+    } = columns;
+    let all = [
+        ("start", start.len()),
+        ("length", length.len()),
+        ("side", side.len()),
+        ("protocol", protocol.len()),
+        ("local", local.len()),
+        ("remote", remote.len()),
+        ("client_port", client_port.len()),
+        ("server_port", server_port.len()),
+        ("dialled", dialled.len()),
+        ("opened", opened.len()),
+        ("refused", refused.len()),
+        ("denied", denied.len()),
+        ("bytes_sent", bytes_sent.len()),
+        ("bytes_received", bytes_received.len()),
+        ("traffic", traffic.len()),
+    ];
+    let odd = all.into_iter().find(|(_, entries)| *entries != 0 && *entries != records);
+    odd.map_or(Ok(()), |(column, entries)| Err(BodyError::Column { column, entries, records }))
+}
+
+impl Endpoint {
+    /// `None` when something in it is not what it should be.
+    fn read(endpoint: &agent::Endpoint, strings: &[String]) -> Option<Self> {
+        let agent::Endpoint { ip, namespace, pod, pod_uid: _, node, process: _ } = endpoint;
+        let name = |place: u32| match place {
+            0 => Some(None),
+            place => Name::new(strings.get(place as usize - 1)?.as_str()).ok().map(Some),
+        };
+        let node = name(*node)?;
+        let hint = match (name(*namespace)?, name(*pod)?, &node) {
+            (Some(namespace), Some(name), _) => {
+                let pod = PodRef { namespace, name };
+                Some(Hint::Pod { pod, workload: None, labels: None })
+            }
+            (None, None, Some(node)) => Some(Hint::Node(Some(node.clone()))),
+            (None, None, None) => None,
+            (Some(_), None, _) | (None, Some(_), _) => return None,
+        };
+        Some(Self { end: End { ip: address(ip)?, hint: hint.map(Arc::new) }, node })
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn port(number: u32) -> Option<Port> {
+    Port::new(u16::try_from(number).ok()?)
+}
+
+fn after(nanos: u64, micros: u64) -> Option<u64> {
+    nanos.checked_add(micros.checked_mul(1_000)?)
+}
+
+fn moment(nanos: u64) -> Option<Timestamp> {
+    i64::try_from(nanos).ok().map(Timestamp::from_nanos)
+}

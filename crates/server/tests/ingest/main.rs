@@ -1,0 +1,9 @@
+//! Agents over real gRPC into the real store, and everything that can go wrong between them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+mod agent;
+mod faults;
+mod kill;
+mod server;
+mod stalled;
+mod storm;
