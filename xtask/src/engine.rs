@@ -13,7 +13,7 @@ struct Row {
     seconds: f64,
 }
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 6] = [
     Row {
         bench: "compile_and_all_pairs",
         argument: "(100000, 20)",
@@ -23,7 +23,13 @@ const ROWS: [Row; 5] = [
     Row {
         bench: "decide_10_000",
         argument: "10000",
-        aim: "10,000 connections judged and explained, 1,000 policies: 0.1 s",
+        aim: "10,000 connections judged with every rule that allows them, 1,000 policies: 0.1 s",
+        seconds: 0.1,
+    },
+    Row {
+        bench: "explain_10_000",
+        argument: "10000",
+        aim: "the same with near misses and remedies of all that are denied: 0.1 s",
         seconds: 0.1,
     },
     Row {

@@ -53,7 +53,7 @@ impl World<'_> {
     }
 
     fn mend(&self, remedy: &Remedy, connection: &Connection) -> Mend {
-        let after = self.set().with_remedy(remedy);
+        let (after, touched) = self.set().with_remedy(remedy);
         let pods = (0..self.set().pod_count()).map(|n| {
             let pod = Some(PodIx::new(place(n)));
             PodPair { before: pod, after: pod }
@@ -64,7 +64,7 @@ impl World<'_> {
         let asked =
             ConnectionSet::ports(connection.protocol, [connection.port].into_iter().collect());
         let asked_ends = (self.names(connection.source), self.names(connection.destination));
-        Difference::with_pairs(self.set(), &after, pods).walk(|change| {
+        Difference::with_pairs(self.set(), &after, pods).walk_touched(&touched, |change| {
             let (added, removed) = (change.added(), change.removed());
             for source in &self.compared(change.source) {
                 for destination in &self.compared(change.destination) {

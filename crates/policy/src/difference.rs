@@ -5,10 +5,12 @@ use ringfence_model::PodRef;
 
 use crate::atom::Atom;
 use crate::connection::{ConnectionSet, End};
+use crate::connections::Connections;
 use crate::index::{AtomIx, PodIx};
 use crate::party::Party;
 use crate::policy_set::PolicySet;
 use crate::reach::{Buffers, Reach};
+use crate::update::Touched;
 
 /// A pod before and after. One side is missing for a pod that came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,6 +119,35 @@ impl<'a> Difference<'a> {
                 let after = &self.after.connections()[cells.1 as usize];
                 let equal = *equal.entry(cells).or_insert_with(|| before == after);
                 if !equal && !is_one_pod(source, destination) {
+                    visit(Change { source, destination, before, after });
+                }
+            }
+        }
+    }
+}
+
+impl Difference<'_> {
+    /// Walks over everything that changes when the second set is the first after one update: only what the update
+    /// touched is looked at.
+    pub fn walk_touched(&self, touched: &Touched, mut visit: impl FnMut(Change<'_>)) {
+        let is_touched =
+            |party: &Option<Party>| party.is_some_and(|party| touched.parties.contains(&party));
+        let is_touched: Vec<bool> =
+            self.parties.iter().map(|(a, b)| is_touched(a) || is_touched(b)).collect();
+        let ends = || self.compared.iter().zip(&self.parties).zip(&is_touched);
+        let (mut was, mut is) = (Connections::new(), Connections::new());
+        for ((source, from), &source_touched) in ends() {
+            for ((destination, to), &destination_touched) in ends() {
+                if !source_touched && !destination_touched || is_one_pod(source, destination) {
+                    continue;
+                }
+                let cells = (
+                    was.between(self.before.set(), from.0, to.0),
+                    is.between(self.after.set(), from.1, to.1),
+                );
+                let before = &was.sets[cells.0 as usize];
+                let after = &is.sets[cells.1 as usize];
+                if before != after {
                     visit(Change { source, destination, before, after });
                 }
             }

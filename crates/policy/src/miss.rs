@@ -199,8 +199,18 @@ impl PolicySet {
         let Judgement::Denied(isolating) = self.judge(direction, connection) else {
             return Vec::new();
         };
+        self.misses_of(&isolating, direction, connection)
+    }
+
+    /// The rules of policies that deny a connection, nearest first.
+    pub(crate) fn misses_of(
+        &self,
+        isolating: &[PolicyIx],
+        direction: Direction,
+        connection: &Connection,
+    ) -> Vec<Miss> {
         let mut misses: Vec<Miss> = Vec::new();
-        for policy in isolating {
+        for &policy in isolating {
             let rules = self.policy(policy).rules(direction).unwrap_or_default();
             for (n, rule) in rules.iter().enumerate() {
                 misses.push(self.miss(policy, direction, index(n), rule, connection));
@@ -287,7 +297,7 @@ impl PolicySet {
         faults
     }
 
-    fn block_fault(&self, block: &IpBlock, end: End) -> Option<Fault> {
+    pub(crate) fn block_fault(&self, block: &IpBlock, end: End) -> Option<Fault> {
         let profile = self.profile();
         let (addresses, ignored) = match &end {
             End::Address(ip) => (std::slice::from_ref(ip), false),
@@ -315,7 +325,7 @@ impl PolicySet {
         })
     }
 
-    fn port_fault(&self, item: &PortMatch, c: &Connection) -> Option<Fault> {
+    pub(crate) fn port_fault(&self, item: &PortMatch, c: &Connection) -> Option<Fault> {
         if item.protocol != c.protocol {
             return Some(Fault::Protocol { needed: item.protocol, found: c.protocol });
         }

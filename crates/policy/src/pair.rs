@@ -74,6 +74,17 @@ pub(crate) struct Tiered {
 }
 
 impl Connections {
+    /// What is allowed between two parties; nothing when one of them is not there.
+    pub(crate) fn between(
+        &mut self,
+        set: &PolicySet,
+        source: Option<Party>,
+        destination: Option<Party>,
+    ) -> u32 {
+        let (Some(source), Some(destination)) = (source, destination) else { return NONE };
+        self.allowed(set, set.party_index(source), set.party_index(destination))
+    }
+
     fn allowed(&mut self, set: &PolicySet, from: u32, to: u32) -> u32 {
         let out = self.passing(set, Direction::Egress, from, to, to);
         if out == NONE {

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ringfence_model::object::Namespace;
 use ringfence_model::{
     Cidr, Direction, IpBlock, Labels, Name, NamespaceScope, NetworkPolicy, Operator, Origin,
     PeerMatch, Peers, PortMatch, PortRange, PortTarget, Ports, Requirement, Rule, Selector,
 };
 
-use crate::cluster::NAMESPACE_NAME;
-use crate::compile;
+use crate::cluster::{NAMESPACE_NAME, PodEntry};
 use crate::connection::{Connection, End};
 use crate::decision::Judgement;
 use crate::index::{PodIx, PolicyIx};
 use crate::miss::{Fault, Miss};
 use crate::policy_set::PolicySet;
+use crate::update::Touched;
 
 /// Labels to set, or with `None` to remove.
 pub type LabelChanges = BTreeMap<Arc<str>, Option<Arc<str>>>;
@@ -47,7 +48,7 @@ pub enum Remedy {
     },
 }
 
-/// How many of the nearest rules are tried for a remedy: each trial compiles the policies.
+/// How many of the nearest rules are tried for a remedy: farther ones need more than a small change.
 const TRIED: usize = 8;
 
 impl PolicySet {
@@ -67,67 +68,71 @@ impl PolicySet {
         let Judgement::Denied(isolating) = self.judge(direction, connection) else {
             return Vec::new();
         };
-        let peer = match direction {
-            Direction::Ingress => connection.source,
-            Direction::Egress => connection.destination,
+        let (subject, peer) = match direction {
+            Direction::Ingress => (connection.destination, connection.source),
+            Direction::Egress => (connection.source, connection.destination),
         };
-        let misses = self.misses(direction, connection);
-        let works =
-            |remedy: &Remedy| self.with_remedy(remedy).judge(direction, connection).allowed();
+        let misses = self.misses_of(&isolating, direction, connection);
+        let trial =
+            Trial { set: self, direction, connection, isolating: &isolating, subject, peer };
         let near = misses.iter().take(TRIED);
-        let labels = near.clone().filter_map(|miss| self.relabel_pods(miss, peer)).find(works);
-        let namespace = near.filter_map(relabel_namespace).find(works);
+        let labels = near.clone().find_map(|miss| trial.relabel_pods(miss));
+        let namespace = near.clone().find_map(|miss| trial.relabel_namespace(miss));
         let policy = misses.first().map(|miss| miss.policy).or(isolating.first().copied());
         let rule =
             policy.and_then(|policy| self.rule_for(policy, direction, peer, connection, stable));
-        [labels, namespace, rule.filter(works)].into_iter().flatten().collect()
+        let rule = rule.filter(|rule| trial.adds(rule));
+        [labels, namespace, rule].into_iter().flatten().collect()
     }
 
-    /// The set as it would be after a change.
+    /// The set as it would be after a change, and what the change touches.
     ///
     /// # Panics
     /// When the remedy is of another set.
     #[must_use]
-    pub fn with_remedy(&self, remedy: &Remedy) -> Self {
-        let mut cluster = (*self.cluster).clone();
-        let mut policies = self.policies().to_vec();
+    pub fn with_remedy(&self, remedy: &Remedy) -> (Self, Touched) {
+        let mut set = self.clone();
+        let mut touched = Touched::default();
         match remedy {
             Remedy::LabelPods { pods, labels } => {
-                for pod in pods {
-                    let pod = &mut cluster.pods[pod.place()];
-                    pod.labels = changed(&pod.labels, labels);
+                for &pod in pods {
+                    let labels = changed(&self.cluster.pods[pod.place()].labels, labels);
+                    touched.parties.extend(set.relabel_pod(pod, labels).parties);
                 }
+                touched.parties.sort_unstable();
+                touched.parties.dedup();
             }
             Remedy::LabelNamespace { namespace, labels } => {
-                for entry in cluster.namespaces.iter_mut().filter(|n| n.name == *namespace) {
-                    entry.labels = changed(&entry.labels, labels);
+                let known = self.cluster.namespaces.iter().find(|n| n.name == *namespace);
+                if let Some(entry) = known {
+                    touched = set.relabel_namespace(&Namespace {
+                        name: namespace.clone(),
+                        labels: changed(&entry.labels, labels),
+                        origin: Origin::default(),
+                    });
                 }
             }
-            Remedy::AddRule { policy, direction, rule } => {
-                let policy = &mut policies[policy.place()];
+            Remedy::AddRule { policy: ix, direction, rule } => {
+                let mut policy = self.policy(*ix).clone();
                 let rules = match direction {
                     Direction::Ingress => &mut policy.ingress,
                     Direction::Egress => &mut policy.egress,
                 };
                 rules.get_or_insert_default().push(rule.clone());
+                touched = set.replace_policy(*ix, policy);
             }
         }
-        compile::compile(Arc::new(cluster), policies, self.cluster_policies()).0
+        (set, touched)
     }
 
-    fn relabel_pods(&self, miss: &Miss, peer: End) -> Option<Remedy> {
-        let End::Pod(pod) = peer else { return None };
-        let pod = &self.cluster.pods[pod.place()];
-        let labels = changes(miss, |fault| match fault {
-            Fault::PodLabel { requirement, .. } => Some(requirement),
-            _ => None,
-        })?;
-        let alike = self
-            .cluster
-            .present()
-            .filter(|(_, other)| other.namespace == pod.namespace && other.labels == pod.labels);
-        let pods = alike.map(|(ix, _)| ix).collect();
-        Some(Remedy::LabelPods { pods, labels })
+    /// The pods of the namespace that have the same labels, sorted.
+    fn alike(&self, pod: &PodEntry) -> Vec<PodIx> {
+        let classes = &self.classes.of_namespace[pod.namespace as usize];
+        let pods = classes.iter().flat_map(|class| self.classes.list[*class as usize].pods());
+        let alike = |ix: &PodIx| self.cluster.pods[ix.place()].labels == pod.labels;
+        let mut pods: Vec<PodIx> = pods.copied().filter(alike).collect();
+        pods.sort_unstable();
+        pods
     }
 
     fn rule_for(
@@ -169,19 +174,143 @@ impl PolicySet {
     }
 }
 
-fn relabel_namespace(miss: &Miss) -> Option<Remedy> {
-    let labels = changes(miss, |fault| match fault {
-        // The API server sets this label, nobody can change it.
-        Fault::NamespaceLabel { requirement, .. } if &*requirement.key != NAMESPACE_NAME => {
-            Some(requirement)
+/// A connection that one end denies, and changes tried on it.
+struct Trial<'a> {
+    set: &'a PolicySet,
+    direction: Direction,
+    connection: &'a Connection,
+    isolating: &'a [PolicyIx],
+    /// The end that denies it.
+    subject: End,
+    peer: End,
+}
+
+/// The labels of an end and its namespace, as they would be.
+struct Relabelled {
+    pod: Labels,
+    namespace: Labels,
+}
+
+impl Trial<'_> {
+    /// The change of the peer's labels that mends a miss, if it helps.
+    fn relabel_pods(&self, miss: &Miss) -> Option<Remedy> {
+        let End::Pod(pod) = self.peer else { return None };
+        let labels = changes(miss, |fault| match fault {
+            Fault::PodLabel { requirement, .. } => Some(requirement),
+            _ => None,
+        })?;
+        let cluster = &self.set.cluster;
+        let pod = &cluster.pods[pod.place()];
+        let peer = Relabelled {
+            pod: changed(&pod.labels, &labels),
+            namespace: cluster.namespaces[pod.namespace as usize].labels.clone(),
+        };
+        let remedy = || Remedy::LabelPods { pods: self.set.alike(pod), labels: labels.clone() };
+        self.helps(&peer, self.subject_labels(pod, &peer.pod).as_ref(), remedy)
+    }
+
+    /// The change of the labels of the peer's namespace that mends a miss, if it helps.
+    fn relabel_namespace(&self, miss: &Miss) -> Option<Remedy> {
+        let End::Pod(pod) = self.peer else { return None };
+        let labels = changes(miss, |fault| match fault {
+            // The API server sets this label, nobody can change it.
+            Fault::NamespaceLabel { requirement, .. } if &*requirement.key != NAMESPACE_NAME => {
+                Some(requirement)
+            }
+            _ => None,
+        })?;
+        let cluster = &self.set.cluster;
+        let pod = &cluster.pods[pod.place()];
+        let namespace = &cluster.namespaces[pod.namespace as usize];
+        let peer =
+            Relabelled { pod: pod.labels.clone(), namespace: changed(&namespace.labels, &labels) };
+        let remedy =
+            || Remedy::LabelNamespace { namespace: namespace.name.clone(), labels: labels.clone() };
+        self.helps(&peer, None, remedy)
+    }
+
+    /// The labels of the subject, when it is one of the pods that change with the peer.
+    fn subject_labels(&self, peer: &PodEntry, changed: &Labels) -> Option<Labels> {
+        let End::Pod(subject) = self.subject else { return None };
+        let subject = &self.set.cluster.pods[subject.place()];
+        let is_alike = subject.namespace == peer.namespace && subject.labels == peer.labels;
+        is_alike.then(|| changed.clone())
+    }
+
+    /// The remedy, if the end allows the connection once labels have changed.
+    fn helps(
+        &self,
+        peer: &Relabelled,
+        subject: Option<&Labels>,
+        remedy: impl Fn() -> Remedy,
+    ) -> Option<Remedy> {
+        let set = self.set;
+        // Cluster-wide policies may say something else about other labels: rare enough to try it out.
+        if !set.tiers.sides[self.direction as usize].group.is_empty() {
+            let remedy = remedy();
+            let judgement = set.with_remedy(&remedy).0.judge(self.direction, self.connection);
+            return judgement.allowed().then_some(remedy);
         }
-        _ => None,
-    })?;
-    let namespace = miss.faults.iter().find_map(|fault| match fault {
-        Fault::NamespaceLabel { namespace, .. } => Some(namespace.clone()),
-        _ => None,
-    })?;
-    Some(Remedy::LabelNamespace { namespace, labels })
+        let allows = |policy: &NetworkPolicy| {
+            let rules = policy.rules(self.direction).unwrap_or_default();
+            rules.iter().any(|rule| self.matches(policy, rule, peer))
+        };
+        let helps = match subject {
+            None => self.isolating.iter().any(|ix| allows(set.policy(*ix))),
+            Some(labels) => {
+                let namespace = self.isolating.first().map(|ix| &set.policy(*ix).namespace);
+                let mut isolating = set.policies.iter().filter(|policy| {
+                    Some(&policy.namespace) == namespace
+                        && policy.rules(self.direction).is_some()
+                        && policy.pod_selector.matches(labels)
+                });
+                // Pods that no policy isolates are open.
+                isolating.clone().next().is_none() || isolating.any(allows)
+            }
+        };
+        helps.then(remedy)
+    }
+
+    fn matches(&self, policy: &NetworkPolicy, rule: &Rule, peer: &Relabelled) -> bool {
+        let from = match &rule.peers {
+            Peers::Any => true,
+            Peers::Only(peers) => peers.iter().any(|item| match item {
+                PeerMatch::Pods { namespaces, pods } => {
+                    let is_inside = match namespaces {
+                        NamespaceScope::Own => {
+                            let End::Pod(pod) = self.peer else { return false };
+                            self.set.pod(pod).namespace == policy.namespace
+                        }
+                        NamespaceScope::Matching(selector) => selector.matches(&peer.namespace),
+                    };
+                    is_inside && pods.matches(&peer.pod) && self.set.is_subject(self.peer)
+                }
+                PeerMatch::IpBlock(block) => self.set.block_fault(block, self.peer).is_none(),
+            }),
+        };
+        let over = match &rule.ports {
+            Ports::Any => true,
+            Ports::Only(ports) => {
+                ports.iter().any(|port| self.set.port_fault(port, self.connection).is_none())
+            }
+        };
+        from && over
+    }
+
+    /// Whether a rule that is added allows the connection. Nothing else changes, so what stands before and behind
+    /// `NetworkPolicies` has no more to say than before.
+    fn adds(&self, remedy: &Remedy) -> bool {
+        let Remedy::AddRule { policy, rule, .. } = remedy else { return false };
+        let (pod, namespace) = match self.peer {
+            End::Address(_) => (Labels::empty(), Labels::empty()),
+            End::Pod(pod) => {
+                let pod = &self.set.cluster.pods[pod.place()];
+                let namespace = &self.set.cluster.namespaces[pod.namespace as usize];
+                (pod.labels.clone(), namespace.labels.clone())
+            }
+        };
+        self.matches(self.set.policy(*policy), rule, &Relabelled { pod, namespace })
+    }
 }
 
 fn scope(policy: &NetworkPolicy, namespace: &Name) -> NamespaceScope {

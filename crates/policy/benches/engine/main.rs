@@ -7,7 +7,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use generator::{Cluster, Random, Shape};
 use ringfence_model::{
-    IpBlock, Origin, PeerMatch, Peers, Port, Ports, Protocol, Requirement, Rule,
+    Direction, IpBlock, Origin, PeerMatch, Peers, Port, Ports, Protocol, Requirement, Rule,
 };
 use ringfence_policy::{
     Connection, Difference, End, Party, PodIx, PolicyIx, PolicySet, Profile, Touched,
@@ -151,6 +151,26 @@ fn decide_10_000(bencher: Bencher<'_, '_>, pods: u32) {
     bencher
         .counter(ItemsCount::new(questions.len()))
         .bench_local(|| black_box(&questions).iter().filter(|c| set.decide(c).allowed()).count());
+}
+
+/// Decides, and says of every end that denies which rules came near and what would help.
+#[divan::bench(args = [10_000])]
+fn explain_10_000(bencher: Bencher<'_, '_>, pods: u32) {
+    let set = compile(&Cluster::new(Shape::of(pods, 10)));
+    let questions = questions(&set, 10_000);
+    bencher.counter(ItemsCount::new(questions.len())).bench_local(|| {
+        let explained = |c: &Connection| {
+            let decision = set.decide(c);
+            let denies = |direction: &Direction| !decision.judgement(*direction).allowed();
+            let denying = Direction::BOTH.into_iter().filter(denies);
+            let said = denying.map(|direction| {
+                set.misses(direction, c).len()
+                    + set.remedies(direction, c, |key| key != "pod-template-hash").len()
+            });
+            said.sum::<usize>()
+        };
+        black_box(&questions).iter().map(explained).sum::<usize>()
+    });
 }
 
 /// Compiles both and compares them: every twentieth policy has lost its ingress rules.

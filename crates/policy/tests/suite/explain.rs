@@ -1,10 +1,11 @@
 //! Denied connections: what each rule would have needed, and what would allow them.
 
 use proptest::prelude::*;
-use ringfence_model::{Direction, NetworkPolicy, Protocol};
+use ringfence_model::object::Pod;
+use ringfence_model::{Direction, NetworkPolicy, Operator, Protocol, Requirement};
 use ringfence_policy::{
-    Compared, Connection, Difference, End, IpBlockNodes, IpBlockPods, Judgement, PodIx, PolicySet,
-    Profile, Remedy,
+    Compared, Connection, Difference, End, Fault, IpBlockNodes, IpBlockPods, Judgement,
+    LabelChanges, Miss, PodIx, PolicySet, Profile, Remedy,
 };
 
 use crate::agree::world;
@@ -138,9 +139,9 @@ fn remedies_are_small_and_tell_what_else_they_open() {
     assert_eq!(added, &crate::cluster::rule(&[expected], &[tcp(5432)]));
 
     let opens = |remedy| {
-        let after = set.with_remedy(remedy);
+        let (after, touched) = set.with_remedy(remedy);
         let mut opened = Vec::new();
-        Difference::new(&set, &after).walk(|change| {
+        Difference::new(&set, &after).walk_touched(&touched, |change| {
             let Compared::Pods(from) = change.source else { panic!("no address is concerned") };
             for pair in from {
                 opened.push(format!("{} {}", set.pod(pair.before.unwrap()), change.added()));
@@ -154,6 +155,20 @@ fn remedies_are_small_and_tell_what_else_they_open() {
 }
 
 #[test]
+fn replicas_that_change_together_change_who_is_isolated() {
+    let red = policy("shop/api", "tier=api").ingress(vec![rule(&[pods("tier=web")], &[])]);
+    let sealed = policy("shop/web", "tier=web").ingress(vec![]);
+    let connection = tcp_to(API, End::Pod(PodIx::new(2)), 80);
+    let relabels = |policies: &[NetworkPolicy]| {
+        let remedies =
+            set(policies, Profile::default()).remedies(Direction::Ingress, &connection, |_| false);
+        remedies.iter().any(|remedy| matches!(remedy, Remedy::LabelPods { .. }))
+    };
+    assert!(relabels(std::slice::from_ref(&red)), "nothing isolates them any more");
+    assert!(!relabels(&[red, sealed]), "they would be isolated as web, and closed");
+}
+
+#[test]
 fn remedies_never_select_by_nothing() {
     let set = set(&[policy("data/db", "").ingress(vec![])], Profile::default());
     let connection = tcp_to(API, DB, 5432);
@@ -164,6 +179,65 @@ fn remedies_never_select_by_nothing() {
         panic!("an address needs no labels")
     };
     assert_eq!(rule, &crate::cluster::rule(&[block("8.8.8.8/32", &[])], &[tcp(5432)]));
+}
+
+/// The first change of labels of each kind that helps when it is made.
+fn relabellings(
+    world: &Oracle,
+    set: &PolicySet,
+    direction: Direction,
+    c: &Connection,
+) -> Vec<Remedy> {
+    let peer = match direction {
+        Direction::Ingress => c.source,
+        Direction::Egress => c.destination,
+    };
+    let End::Pod(peer) = peer else { return Vec::new() };
+    let peer = &world.pods[peer.place()];
+    let misses = set.misses(direction, c);
+    let near = misses.iter().take(8);
+    let is_alike = |other: &Pod| {
+        other.reference.namespace == peer.reference.namespace && other.labels == peer.labels
+    };
+    let places = (0u32..).zip(&world.pods).filter(|(_, other)| is_alike(other));
+    let pods: Vec<PodIx> = places.map(|(n, _)| PodIx::new(n)).collect();
+    let of_pods = near.clone().filter_map(|miss| {
+        let labels = mended(miss, |fault| match fault {
+            Fault::PodLabel { requirement, .. } => Some(requirement),
+            _ => None,
+        })?;
+        Some(Remedy::LabelPods { pods: pods.clone(), labels })
+    });
+    let of_namespace = near.filter_map(|miss| {
+        let labels = mended(miss, |fault| match fault {
+            Fault::NamespaceLabel { requirement, .. } => Some(requirement),
+            _ => None,
+        })?;
+        let fixed = labels.contains_key("kubernetes.io/metadata.name");
+        let namespace = peer.reference.namespace.clone();
+        (!fixed).then_some(Remedy::LabelNamespace { namespace, labels })
+    });
+    let helps = |remedy: &Remedy| set.with_remedy(remedy).0.judge(direction, c).allowed();
+    let (mut of_pods, mut of_namespace) = (of_pods, of_namespace);
+    [of_pods.find(helps), of_namespace.find(helps)].into_iter().flatten().collect()
+}
+
+/// Labels that fulfil what all faults of a miss ask for.
+fn mended<'a>(
+    miss: &'a Miss,
+    asked: impl Fn(&'a Fault) -> Option<&'a Requirement>,
+) -> Option<LabelChanges> {
+    let mut labels = LabelChanges::new();
+    for fault in &miss.faults {
+        let requirement = asked(fault)?;
+        let value = match &requirement.operator {
+            Operator::In(values) => values.first().cloned(),
+            Operator::Exists => Some("true".into()),
+            Operator::NotIn(_) | Operator::DoesNotExist => None,
+        };
+        labels.insert(requirement.key.clone(), value);
+    }
+    Some(labels)
 }
 
 proptest! {
@@ -193,9 +267,9 @@ proptest! {
     }
 
     #[test]
-    fn a_rule_can_always_be_added(world in world()) {
+    fn remedies_help_and_a_rule_can_always_be_added(world in world()) {
         let set = world.compile();
-        // Trying remedies compiles again and again: a few connections will do.
+        // Trying remedies out takes long: a few connections will do.
         for (source, destination) in world.pairs().step_by(37) {
             let c = tcp_to(source, destination, 80);
             for direction in Direction::BOTH {
@@ -219,8 +293,14 @@ proptest! {
                     !selectable || remedies.iter().any(|r| matches!(r, Remedy::AddRule { .. })),
                     "{:?}: {:?}", c, remedies
                 );
+                let labels = |r: &&Remedy| !matches!(r, Remedy::AddRule { .. });
+                prop_assert_eq!(
+                    remedies.iter().filter(labels).cloned().collect::<Vec<_>>(),
+                    relabellings(&world, &set, direction, &c), "{:?}", c
+                );
                 for remedy in remedies {
-                    let otherwise = Oracle { policies: set.with_remedy(&remedy).policies().to_vec(), ..world.clone() };
+                    prop_assert!(set.with_remedy(&remedy).0.judge(direction, &c).allowed(), "{:?} of {:?}", remedy, c);
+                    let otherwise = Oracle { policies: set.with_remedy(&remedy).0.policies().to_vec(), ..world.clone() };
                     if matches!(remedy, Remedy::AddRule { .. }) {
                         prop_assert!(otherwise.judge(direction, &c).allowed(), "{:?} of {:?}", remedy, c);
                     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use ringfence_model::object::Pod;
 use ringfence_model::{ClusterPolicy, Direction, Labels, NetworkPolicy, Protocol};
 use ringfence_policy::{
-    Atom, AtomIx, ClassIx, ClusterPolicyIx, Connection, ConnectionSet, End, HostNetwork, Party,
-    PodIx, PolicyIx, PolicySet, Profile, Touched,
+    Atom, AtomIx, Change, ClassIx, ClusterPolicyIx, Connection, ConnectionSet, Difference, End,
+    HostNetwork, Party, PodIx, PolicyIx, PolicySet, Profile, Touched,
 };
 
 use crate::agree::{cluster_policy, connections, labels, pods, policy as any_policy, world};
@@ -273,6 +273,18 @@ fn a_policy_tells_apart_what_it_names_and_leaves_the_rest() {
     assert!(!set.allows(&to(1)));
 }
 
+/// Everything that changes from one set to another, or what an update touched of it.
+fn changes(before: &PolicySet, after: &PolicySet, update: Option<&Touched>) -> Vec<String> {
+    let mut found = Vec::new();
+    let visit = |change: Change<'_>| found.push(format!("{change:?}"));
+    let mut difference = Difference::new(before, after);
+    match update {
+        None => difference.walk(visit),
+        Some(touched) => difference.walk_touched(touched, visit),
+    }
+    found
+}
+
 proptest! {
     #![proptest_config(crate::agree::config())]
 
@@ -287,7 +299,13 @@ proptest! {
             let before = follower.table();
             let members = follower.members();
             let addresses = follower.addresses();
+            let earlier = follower.set.clone();
             let touched = follower.take(step);
+            let update = Touched { parties: touched.clone(), diagnostics: Vec::new() };
+            prop_assert_eq!(
+                changes(&earlier, &follower.set, None),
+                changes(&earlier, &follower.set, Some(&update)), "{:?}", step
+            );
             for (n, atom) in (0u32..).zip(follower.addresses()) {
                 let is_touched = touched.contains(&Party::Addresses(AtomIx::new(n)));
                 prop_assert!(is_touched || addresses.get(n as usize) == Some(&atom), "{:?}", step);
@@ -332,6 +350,6 @@ proptest! {
                 prop_assert_eq!(follower.set.end(*ip), follower.owner(*ip), "{}", ip);
             }
         }
-        ringfence_policy::Difference::new(&follower.set, &again).walk(|change| panic!("{change:?}"));
+        Difference::new(&follower.set, &again).walk(|change| panic!("{change:?}"));
     }
 }
