@@ -5,7 +5,8 @@ use ringfence_model::{
     ClusterRule, Direction, NetworkPolicy, Origin, PortRange, Protocol, Tier,
 };
 use ringfence_policy::{
-    ClusterPolicyIx, ClusterRuleRef, Connection, End, Hairpin, Judgement, PodIx, PolicySet, Profile,
+    Assumption, ClusterPolicyIx, ClusterRuleRef, Connection, End, Hairpin, Judgement, PodIx,
+    PolicySet, Profile,
 };
 
 use crate::cluster::{
@@ -284,4 +285,21 @@ fn the_own_node_and_the_pod_itself() {
     assert_eq!(judge(Hairpin::Allowed, "192.168.0.2"), refused, "37: unknown peers fail closed");
     assert_eq!(judge(Hairpin::Allowed, "g/0"), Judgement::SelfTraffic, "22");
     assert_eq!(judge(Hairpin::Judged, "g/0"), refused, "CNPAdminTierHairpin");
+}
+
+#[test]
+fn domain_names_are_not_resolved_and_accept_nothing() {
+    let names = ClusterPeer::DomainNames(vec!["example.org".into()]);
+    let rules = [
+        cluster_rule(Accept, names, &[]),
+        cluster_rule(Deny, networks(&["0.0.0.0/0", "::/0"]), &[]),
+    ];
+    let policy = on_g(Tier::Admin, &[Direction::Egress], &rules);
+    let (set, diagnostics) = set(&[], &[], Profile::default()).with_cluster_policies(&[policy]);
+    let codes: Vec<&str> = diagnostics.iter().map(|d| d.code).collect();
+    assert_eq!(codes, ["domain-names-not-judged"]);
+    check(&set, "domain names", "g/0", "8.8.8.8", (Tcp, 443), false);
+    let (source, destination) = (end(&set, "g/0"), end(&set, "8.8.8.8"));
+    let asked = Connection { source, destination, protocol: Tcp, port: number(443) };
+    assert!(set.decide(&asked).assumptions.contains(&Assumption::DomainNamesMatchNothing));
 }

@@ -9,6 +9,7 @@ mod generated;
 mod lint;
 mod oracle;
 mod placement;
+mod points;
 mod truth;
 mod update;
 mod upstream;

@@ -398,6 +398,88 @@ fn nodes_and_self() {
     );
 }
 
+/// What policies mean for traffic that something translates on its way. The engine judges what the end sees.
+#[test]
+fn translated_traffic() {
+    check(
+        vec![
+            Row {
+                point: "13",
+                what: "ports are the pod's, whatever the Service in front of it calls them",
+                policies: one(|p| p.ingress(vec![rule(&[], &[tcp(8080)])]), "pod=b"),
+                yes: &["y/a x/b TCP 8080"],
+                no: &["y/a x/b TCP 80"],
+            },
+            Row {
+                point: "14",
+                what: "where egress is judged before translation, the Service address is what counts",
+                policies: one(
+                    |p| p.egress(vec![rule(&[block("10.96.0.10/32", &[])], &[tcp(443)])]),
+                    "pod=a",
+                ),
+                yes: &["x/a 10.96.0.10 TCP 443"],
+                no: &["x/a y/a TCP 443", "x/a 10.96.0.10 TCP 8443"],
+            },
+            Row {
+                point: "21",
+                what: "a node is also what pods see it as in their network",
+                policies: one(|p| p.ingress(vec![]), ""),
+                yes: &["10.0.9.1 x/a TCP 80"],
+                no: &["10.0.9.1 x/b TCP 80", "10.0.9.2 x/a TCP 80"],
+            },
+            Row {
+                point: "23",
+                what: "behind a node that hides them, clients are not who an ipBlock means",
+                policies: one(|p| p.ingress(vec![rule(&[block("203.0.113.0/24", &[])], &[])]), ""),
+                yes: &["203.0.113.9 x/a TCP 80"],
+                no: &["192.168.0.2 x/a TCP 80"],
+            },
+            Row {
+                point: "24",
+                what: "a policy of the pod sees its own port, one of the client the node and its port",
+                policies: vec![
+                    policy("x/in", "pod=b").ingress(vec![rule(&[], &[tcp(8080)])]),
+                    policy("y/out", "")
+                        .egress(vec![rule(&[block("192.168.0.2/32", &[])], &[tcp(30080)])]),
+                ],
+                yes: &["192.168.0.1 x/b TCP 8080", "y/a 192.168.0.2 TCP 30080"],
+                no: &["192.168.0.1 x/b TCP 30080", "y/a 192.168.0.2 TCP 8080"],
+            },
+            Row {
+                point: "25",
+                what: "the API server is an address of its host, no pod",
+                policies: one(
+                    |p| {
+                        p.egress(vec![
+                            rule(&[namespaces("")], &[]),
+                            rule(&[block("192.168.0.1/32", &[])], &[tcp(6443)]),
+                        ])
+                    },
+                    "pod=a",
+                ),
+                yes: &["x/a 192.168.0.1 TCP 6443"],
+                no: &["x/a 192.168.0.1 TCP 443", "x/a 10.96.0.1 TCP 443"],
+            },
+            Row {
+                point: "26",
+                what: "name resolution needs its ports, by both protocols",
+                policies: one(
+                    |p| {
+                        p.egress(vec![rule(
+                            &[pods_in("team=blue", "pod=a")],
+                            &[port(Udp, 53), tcp(53)],
+                        )])
+                    },
+                    "pod=a",
+                ),
+                yes: &["x/a y/a UDP 53", "x/a y/a TCP 53"],
+                no: &["x/a y/a UDP 5353", "x/a 169.254.20.10 UDP 53"],
+            },
+        ],
+        Profile::default(),
+    );
+}
+
 #[test]
 fn open_points_follow_the_profile() {
     let common = Profile::default();
