@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,10 @@ use ringfence_model::{
     AddressClass, EdgeKey, L4, Name, Nature, Peer, Port, Protocol, ServicePortRef, ServiceRef,
     Span, Timestamp, WorkloadKind, WorkloadRef,
 };
-use ringfence_store::{Arrivals, Counted, Counts, EdgeQuery, Options, Sqlite, Store, Tally};
+use ringfence_store::{
+    Arrivals, AuditEntry, Counted, Counts, EdgeQuery, ObjectChange, ObjectKey, Options, Retention,
+    Sqlite, Store, Tally,
+};
 
 const ROWS: u64 = 10_000_000;
 const GROUP: usize = 50_000;
@@ -32,8 +36,11 @@ fn main() {
     fill(&store);
     row("file", format!("{} MB", megabytes(&path)), "");
     queries(&store);
+    objects(&store);
+    copies(&store);
     drop(store);
     opening(&path);
+    retention(&path);
 }
 
 fn row(what: &str, figure: impl std::fmt::Display, aim: &str) {
@@ -193,6 +200,92 @@ fn queries(store: &Sqlite) {
     row(&format!("all {edges} edges, all time"), milliseconds(begin.elapsed()), "-");
 }
 
+/// As many pods as the largest clusters have, noted, noted again unchanged, and read.
+fn objects(store: &Sqlite) {
+    const PODS: usize = 100_000;
+    let cluster = Name::new("prod").unwrap();
+    let at = Timestamp::from_secs(1_772_409_600);
+    let pods: Vec<ObjectChange> = (0..PODS).map(|n| pod(n, at)).collect();
+    println!("{PODS} pods in groups of 1,000");
+    let before = megabytes(store.path());
+    for what in ["  noted", "  noted again, unchanged"] {
+        let begin = Instant::now();
+        for group in pods.chunks(1_000) {
+            store.record_objects(&cluster, group).unwrap();
+        }
+        row(what, milliseconds(begin.elapsed()), "-");
+    }
+    row("  growth of the file", format!("{} MB", megabytes(store.path()) - before), "-");
+    let window = Span { from: at, until: Timestamp::MAX };
+    let begin = Instant::now();
+    assert_eq!(store.objects(&cluster, window).unwrap().len(), PODS);
+    row("  all that are there", milliseconds(begin.elapsed()), "-");
+}
+
+fn pod(n: usize, at: Timestamp) -> ObjectChange {
+    let (namespace, app, node) = (n % 50, n / 20, n % 1_000);
+    let json = format!(
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"app-{app}-7b69698887-{n}","namespace":"team-{namespace}","uid":"{:08x}-5f2c-4a51-9b6e-{n:012x}","labels":{{"app":"app-{app}","pod-template-hash":"7b69698887","app.kubernetes.io/part-of":"team-{namespace}"}},"ownerReferences":[{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"app-{app}-7b69698887","controller":true}}]}},"spec":{{"nodeName":"node-{node}","containers":[{{"name":"app","ports":[{{"name":"http","containerPort":8080,"protocol":"TCP"}}]}}]}},"status":{{"phase":"Running","startTime":"2026-03-01T10:00:00Z","podIP":"10.{}.{}.{}","podIPs":[{{"ip":"10.{}.{}.{}"}}]}}}}"#,
+        n * 2_654_435_761 % 0xffff_ffff,
+        n >> 16,
+        n >> 8 & 255,
+        n & 255,
+        n >> 16,
+        n >> 8 & 255,
+        n & 255,
+    );
+    ObjectChange {
+        key: ObjectKey {
+            kind: "Pod".into(),
+            namespace: Some(self::namespace(namespace as u64)),
+            name: format!("app-{app}-7b69698887-{n}").into(),
+            uid: format!("{n:032x}").into(),
+        },
+        at,
+        json: Some(json.into()),
+    }
+}
+
+fn copies(store: &Sqlite) {
+    let begin = Instant::now();
+    let copy = store.path().with_file_name("copy.db");
+    store.backup(&copy).unwrap();
+    row("backup", milliseconds(begin.elapsed()), "-");
+    fs::remove_file(copy).unwrap();
+    let begin = Instant::now();
+    let mut records = 0;
+    let end = store.export(&Name::new("prod").unwrap(), &mut |record| {
+        black_box(record);
+        records += 1;
+        ControlFlow::Continue(())
+    });
+    assert!(end.unwrap().is_continue());
+    row(&format!("export of {records} records"), milliseconds(begin.elapsed()), "-");
+}
+
+/// The older half of the minutes goes.
+fn retention(path: &Path) {
+    let store = Sqlite::open(path, &Options::default()).unwrap();
+    let now = Timestamp::from_secs(1_772_409_600 + MINUTES * 60);
+    let retention = Retention { minutes_for: Duration::from_hours(7 * 12), ..Retention::default() };
+    let (mut removed, mut times) = (0, Vec::new());
+    loop {
+        let begin = Instant::now();
+        let done = store.maintain(now, &retention).unwrap();
+        times.push(begin.elapsed());
+        removed += done.removed;
+        if done.is_done {
+            break;
+        }
+    }
+    times.sort_unstable();
+    println!("retention: {removed} rows removed in {} calls", times.len());
+    row("  longest call", milliseconds(times[times.len() - 1]), "1000 ms");
+    row("  99th percentile", milliseconds(times[times.len() * 99 / 100]), "-");
+    row("  in all", milliseconds(times.iter().sum()), "-");
+    row("  file", format!("{} MB", megabytes(path)), "-");
+}
+
 fn opening(path: &Path) {
     let begin = Instant::now();
     let store = Sqlite::open(path, &Options::default()).unwrap();
@@ -203,7 +296,7 @@ fn opening(path: &Path) {
         .put_setting(
             "a",
             None,
-            &ringfence_store::AuditEntry {
+            &AuditEntry {
                 at: Timestamp::default(),
                 who: String::new(),
                 action: String::new(),

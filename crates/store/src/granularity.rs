@@ -28,10 +28,10 @@ impl Granularity {
         }
     }
 
-    /// How exactly a window is cut: to the minute up to two days, to the hour up to 62 days, beyond that to the day.
+    /// How exactly a window is cut: to the minute up to 12 hours, to the hour up to 62 days, beyond that to the day.
     pub const fn of_window(window: Span) -> Self {
         let minutes = window.until.nanos().saturating_sub(window.from.nanos()) / NANOS_PER_MINUTE;
-        if minutes <= 2 * Self::Day.minutes() {
+        if minutes <= 12 * Self::Hour.minutes() {
             Self::Minute
         } else if minutes <= 62 * Self::Day.minutes() {
             Self::Hour

@@ -193,10 +193,16 @@ impl Sqlite {
             transaction.commit()?;
             Ok(done)
         })();
-        if result.is_err() {
+        let result = result.map_err(|error| classify(&self.path, error));
+        if let Err(error) = &result {
             known.forget();
+            if matches!(error, StoreError::DiskFull(_)) {
+                // What stands in the log stands in the file then, and the log gives back its room. If that fails too,
+                // the disk is still full, as is said already.
+                let _ = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            }
         }
-        result.map_err(|error| classify(&self.path, error))
+        result
     }
 }
 

@@ -3,13 +3,50 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use ringfence_store::{Arrivals, Options, Sqlite, Store};
 use support::answers::{all, answers, global};
 use support::naive::Naive;
-use support::{name, random};
+use support::{at, counted, name, random, tcp, workload};
+
+/// Many read while one writes: nobody sees half of a group, and nobody goes back in time.
+#[test]
+fn readers_see_whole_groups() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&directory.path().join("db"), &Options::default()).unwrap();
+    let key = |port| tcp(workload("shop/web"), workload("shop/cart"), port);
+    let group = || {
+        let edges = (1..=20).map(|port| counted(at("2026-03-02T10:00:00Z"), key(port), 1));
+        Arrivals { edges: edges.collect(), advances: Vec::new() }
+    };
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut before = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    let edges = store.edges(&all(name("prod"))).unwrap();
+                    let counts: Vec<u64> = edges.iter().map(|e| e.counts.alone.opened).collect();
+                    assert!(counts.is_empty() || counts.len() == 20, "{counts:?}");
+                    let first = counts.first().copied().unwrap_or(0);
+                    assert!(counts.iter().all(|count| *count == first), "{counts:?}");
+                    assert!(first >= before, "{first} after {before}");
+                    before = first;
+                }
+            });
+        }
+        for _ in 0..50 {
+            store.record(&group()).unwrap();
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(store.edges(&all(name("prod"))).unwrap()[0].counts.alone.opened, 50);
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]

@@ -94,7 +94,13 @@ proptest! {
         let known: Vec<Counted> =
             late.into_iter().filter(|edge| store.clusters().unwrap().contains(&edge.cluster)).collect();
         record(&store, known.clone());
-        record(&naive, known);
+        record(&naive, known.clone());
+        for cluster in ["prod", "test"].map(name) {
+            let all = edges.iter().chain(&known).filter(|edge| edge.cluster == cluster);
+            let kept = all.filter(|edge| nanos(edge.at) >= days_from);
+            let observed = store.observed(&cluster).unwrap();
+            prop_assert_eq!(observed.map(|span| span.from), kept.map(|edge| edge.at).min());
+        }
         for EdgeQuery { cluster, window, namespace } in queries {
             let found = store.edges(&EdgeQuery {
                 cluster: cluster.clone(), window, namespace: namespace.clone(),

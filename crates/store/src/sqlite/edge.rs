@@ -45,6 +45,9 @@ pub(super) fn add(
             None => clusters.entry(name).or_insert(cluster_or_new(db, name)?),
         };
         let minute = minute(*at);
+        if minute < cluster.kept.days {
+            continue;
+        }
         let (pair, edge) = numbers.find(cluster.id, key, services, day(minute))?;
         let Counts { first_seen, last_seen, .. } = *counts;
         let (first, last) = cluster.seen.unwrap_or((first_seen, last_seen));

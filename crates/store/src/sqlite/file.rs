@@ -18,6 +18,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// After so many pages of log it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 16_384;
 
+/// How many bytes the log has at most once it is copied.
+const LOG_SIZE: u32 = 64 << 20;
+
 /// Keeps other processes from writing to the file. Gone with the process, however it ends.
 pub(super) struct Lock {
     _file: File,
@@ -88,6 +91,7 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Stor
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -65_536)?;
     db.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE, |_| Ok(()))?;
     if let Some(limit) = options.limit {
         let page: u32 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = u32::try_from(limit / u64::from(page)).unwrap_or(u32::MAX - 1);
