@@ -121,6 +121,11 @@ impl Sqlite {
         self.write(|db, known| Ok(retention::maintain(db, known, now, retention)?))
     }
 
+    /// From when on edges of a cluster are kept. What is recorded from before that is not stored.
+    pub fn kept_from(&self, cluster: &Name) -> Result<Timestamp, StoreError> {
+        self.read(|db| edge::kept_from(db, cluster))
+    }
+
     /// Copies the store as it is now to a new file, while others read and write.
     ///
     /// # Errors
@@ -253,10 +258,6 @@ impl Store for Sqlite {
 
     fn observed(&self, cluster: &Name) -> Result<Option<Span>, StoreError> {
         self.read(|db| edge::observed(db, cluster))
-    }
-
-    fn kept_from(&self, cluster: &Name) -> Result<Timestamp, StoreError> {
-        self.read(|db| edge::kept_from(db, cluster))
     }
 
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError> {

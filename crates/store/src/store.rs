@@ -25,9 +25,6 @@ pub trait Store: Send + Sync {
     /// From the first to just after the last observation of a cluster.
     fn observed(&self, cluster: &Name) -> Result<Option<Span>, StoreError>;
 
-    /// From when on edges of a cluster are kept. What is recorded from before that is not stored.
-    fn kept_from(&self, cluster: &Name) -> Result<Timestamp, StoreError>;
-
     /// Every source, sorted, with how far it came and its ledger.
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError>;
 

@@ -136,10 +136,6 @@ impl Store for Naive {
             .map(|(from, last)| Span { from, until: Timestamp::from_nanos(last.nanos() + 1) }))
     }
 
-    fn kept_from(&self, _: &Name) -> Result<Timestamp, StoreError> {
-        Ok(Timestamp::MIN)
-    }
-
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError> {
         Ok(self.contents().sources.clone().into_iter().collect())
     }
