@@ -105,37 +105,39 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Stor
 /// How many faults are told.
 const FAULTS: u32 = 3;
 
-/// Looks for damage. What cannot be observed again is always checked; the buckets, which are most of the file, only
-/// when the process before was killed, and then for no longer than [`PATIENCE`]. Damage that this does not find is
-/// found when it is read.
+/// What nobody can observe or list again, and what is little.
+const PRECIOUS: [&str; 7] =
+    ["cluster", "source", "source_dropped", "source_incarnation", "review", "setting", "audit"];
+
+/// Looks for damage. What is precious is always checked, all of it only when the process before was killed, and then
+/// for no longer than [`PATIENCE`]. Damage that this does not find is found when it is read.
 fn check(db: &Connection, path: &Path, was_killed: bool) -> Result<(), StoreError> {
-    let mut statement = db.prepare(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'edges_by_%'
-             AND name NOT LIKE 'sqlite_%'",
-    )?;
-    let tables: Vec<String> =
-        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    for table in tables {
-        faults(db, path, &table)?;
+    let mut is_there = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?;
+    for table in PRECIOUS {
+        if is_there.exists([table])? {
+            faults(db, path, table)?;
+        }
     }
     if was_killed {
-        patiently(db, |db| faults(db, path, &FAULTS.to_string()))?;
+        patiently(db, PATIENCE, |db| faults(db, path, &FAULTS.to_string()))?;
     }
     Ok(())
 }
 
-/// How long the buckets are checked.
+/// How long everything is checked.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Gives up after some time, which counts as nothing found.
 fn patiently(
     db: &Connection,
+    patience: Duration,
     check: impl FnOnce(&Connection) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let handle = db.get_interrupt_handle();
     let (done, waiting) = mpsc::channel::<()>();
     let result = thread::scope(|scope| {
         scope.spawn(move || {
-            if waiting.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if waiting.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
                 handle.interrupt();
             }
         });
@@ -161,4 +163,24 @@ fn faults(db: &Connection, path: &Path, what: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Damaged { path: path.to_owned(), fault: faults.join("; ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_takes_too_long_finds_nothing() {
+        let db = Connection::open_in_memory().unwrap();
+        let patience = Duration::from_millis(10);
+        let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                       SELECT count(*) FROM n";
+        let check = |db: &Connection| Ok(db.query_row(endless, [], |_| Ok(()))?);
+        patiently(&db, patience, check).unwrap();
+        let found = patiently(&db, patience, |_| {
+            Err(StoreError::Damaged { path: "db".into(), fault: "page 7".into() })
+        });
+        assert!(matches!(found, Err(StoreError::Damaged { .. })), "{found:?}");
+        faults(&db, Path::new("db"), "3").unwrap();
+    }
 }
