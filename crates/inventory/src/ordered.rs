@@ -1,10 +1,12 @@
 //! The objects in a fixed order, each once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use ringfence_model::object::{Namespace, Objects};
-use ringfence_model::{ClusterPolicy, ClusterPolicyKind, Diagnostic, Labels, Name, Origin, Tier};
+use ringfence_model::object::{Namespace, Objects, Pod};
+use ringfence_model::{
+    ClusterPolicy, ClusterPolicyKind, Diagnostic, Labels, Name, Origin, PodRef, Tier, Timestamp,
+};
 
 use crate::owners;
 
@@ -19,7 +21,10 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
     let mut repeated = Repeated::default();
     repeated.drop(&mut objects.namespaces, |o| (o.name.clone(), "Namespace"), |o| &o.origin);
     repeated.drop(&mut objects.nodes, |o| (o.name.clone(), "Node"), |o| &o.origin);
+    let earlier = earlier_lives(&mut objects.pods);
     repeated.drop(&mut objects.pods, |o| (o.reference.clone(), "Pod"), |o| &o.origin);
+    objects.pods.extend(earlier);
+    objects.pods.sort_by(|a, b| a.reference.cmp(&b.reference));
     repeated.drop(&mut objects.controllers, |o| (owners::reference(o), ""), |o| &o.origin);
     repeated.drop(&mut objects.services, |o| (o.reference.clone(), "Service"), |o| &o.origin);
     repeated.drop(
@@ -49,6 +54,27 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
         );
     }
     objects
+}
+
+/// Takes out the pods that ended at a known moment and started before another of their name: the pods of a
+/// `StatefulSet` have one name after the other, and each is a pod of its own.
+fn earlier_lives(pods: &mut Vec<Pod>) -> Vec<Pod> {
+    let mut last: HashMap<PodRef, Timestamp> = HashMap::with_capacity(pods.len());
+    for pod in pods.iter() {
+        if let Some(started) = pod.started {
+            let last = last.entry(pod.reference.clone()).or_insert(started);
+            *last = started.max(*last);
+        }
+    }
+    let is_earlier = |pod: &mut Pod| {
+        let last = last.get(&pod.reference);
+        let before = pod.started.zip(last).is_some_and(|(started, last)| started < *last);
+        before && pod.phase.is_terminated() && pod.ended.is_some()
+    };
+    let mut earlier: Vec<Pod> = pods.extract_if(.., is_earlier).collect();
+    earlier.sort_by(|a, b| (&a.reference, a.started).cmp(&(&b.reference, b.started)));
+    earlier.dedup_by(|a, b| (&a.reference, a.started) == (&b.reference, b.started));
+    earlier
 }
 
 /// The order in which cluster-wide policies count; names and kinds stand in where the API leaves it open.

@@ -51,7 +51,8 @@ impl Residents {
                 _ => Peer::Workload(workload.clone()),
             };
             all.push(Resident { workload, peer, node: node.cloned(), started: pod.started });
-            by_name.insert(pod.reference.clone(), holder);
+            // Live pods come first: a name is theirs, whoever had it before.
+            by_name.entry(pod.reference.clone()).or_insert(holder);
             if pod.spec.host_network {
                 continue;
             }

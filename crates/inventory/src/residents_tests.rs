@@ -63,3 +63,28 @@ fn nodes_have_the_addresses_of_their_host_network_pods() {
         .into();
     assert_eq!(peers, ["Node/n2", "Node/n1", "a/Pod/y"]);
 }
+
+/// The pod of a `StatefulSet` that was deleted and made again: one name, two addresses, each in its own time.
+#[test]
+fn a_name_used_again_keeps_both_pods() {
+    let first = Pod {
+        phase: Phase::Succeeded,
+        started: Some(at(10)),
+        ended: Some(at(20)),
+        ..pod("a/db-0", "", "10.0.0.1")
+    };
+    let second = Pod { started: Some(at(20)), ..pod("a/db-0", "", "10.0.0.2") };
+    for pods in [vec![first.clone(), second.clone()], vec![second, first]] {
+        let inventory = inventory(Objects { pods, ..Objects::default() });
+        let holds = |address, time| {
+            let (resident, _) = inventory.residents.at(ips(address)[0], at(time));
+            resident.map(|resident| resident.started)
+        };
+        assert_eq!(holds("10.0.0.1", 15), Some(Some(at(10))));
+        assert_eq!(holds("10.0.0.1", 25), None);
+        assert_eq!(holds("10.0.0.2", 15), None);
+        assert_eq!(holds("10.0.0.2", 25), Some(Some(at(20))));
+        assert_eq!(inventory.residents.named(&pod_ref("a/db-0")).unwrap().started, Some(at(20)));
+        assert_eq!(inventory.pods().len(), 1);
+    }
+}
