@@ -54,6 +54,8 @@ impl Access {
             }
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // Watches wait and try again themselves, and tell of it.
+        config.default_retry = false;
         Ok(Client::try_from(config)?)
     }
 }

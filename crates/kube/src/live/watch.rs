@@ -233,6 +233,8 @@ impl Watch {
         let Event { change, object } = serde_json::from_slice(line).map_err(unreadable)?;
         if change == Change::Error {
             let status: Status = serde_json::from_str(object.get()).map_err(unreadable)?;
+            // What the API server could not tell is not known: only a listing helps.
+            self.from = None;
             return Err((&status).into());
         }
         if change != Change::Bookmark {
