@@ -18,5 +18,6 @@ pub mod reload;
 pub mod shutdown;
 pub mod tls;
 pub mod ui;
+pub mod watch;
 
 pub use app::App;

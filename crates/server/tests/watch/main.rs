@@ -1,0 +1,6 @@
+//! Live clusters: the server against a double of the API server, through the real client.
+
+mod faults;
+mod lab;
+mod life;
+mod objects;
