@@ -1,0 +1,231 @@
+import { Button, Group, Modal } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import { changeReview, undoReview } from "../api/changes.ts";
+import { Fault } from "../api/client.ts";
+import { me, review as reviewQuery, reviewVersions } from "../api/queries.ts";
+import { may } from "../domain/cluster.ts";
+import type { Choice } from "../domain/edge.ts";
+import type { Scope } from "../domain/place.ts";
+import type { Operation, Review } from "../domain/review.ts";
+import { useFormat, useTexts } from "../i18n/texts.tsx";
+
+/** A change of the review, in words for those who see it later. */
+export interface Change {
+  readonly operations: readonly Operation[];
+  readonly words: string;
+  /** Edges whose decision it is, so that their boxes follow at once. */
+  readonly decided?: { readonly ids: readonly string[]; readonly choice: Choice | "clear" };
+}
+
+interface Reviewing {
+  readonly review: Review | undefined;
+  readonly writable: boolean;
+  readonly change: (change: Change) => void;
+  readonly undo: () => void;
+  /** Decisions on their way to the server. */
+  readonly pending: ReadonlyMap<string, Choice | "clear">;
+}
+const Context = createContext<Reviewing | null>(null);
+
+export function useReview(): Reviewing {
+  const value = useContext(Context);
+  if (value === null) throw new Error("useReview is used outside of a ReviewProvider");
+  return value;
+}
+
+/** Changes the review of a namespace, one change after the other, and says so when somebody else was faster. */
+export function ReviewProvider({ scope, children }: { readonly scope: Scope; readonly children: ReactNode }) {
+  const t = useTexts();
+  const client = useQueryClient();
+  const { cluster, namespace } = scope;
+  const query = reviewQuery(cluster, namespace);
+  const review = useQuery(query).data;
+  const role = useQuery(me).data?.role;
+  const writable = role !== undefined && may(role, "editor");
+  const [pending, setPending] = useState<ReadonlyMap<string, Choice | "clear">>(new Map());
+  const [conflict, setConflict] = useState<Change | null>(null);
+  const key = query.queryKey;
+
+  const settle = useCallback(
+    async (saved: Review) => {
+      client.setQueryData(key, saved);
+      // The rows follow before the next change goes out; what takes longer follows when it is looked at.
+      const slow = ["generated", "judgement", "readiness", "explanation", "reviewVersions"];
+      for (const part of slow) void client.invalidateQueries({ queryKey: [part, cluster] });
+      await Promise.all(
+        ["edges", "addresses", "topology"].map((part) =>
+          client.invalidateQueries({ queryKey: [part, cluster] }),
+        ),
+      );
+    },
+    [client, cluster, key],
+  );
+  const failed = useCallback(
+    (error: unknown) => {
+      notifications.show({
+        color: "red",
+        title: t.fault.notSaved,
+        message: error instanceof Error ? error.message : String(error),
+      });
+    },
+    [t],
+  );
+  const serial = { id: `review ${cluster} ${namespace}` };
+
+  const undoing = useMutation({
+    scope: serial,
+    mutationFn: async () => {
+      const now = await client.ensureQueryData(query);
+      if (now.version === 0) return null;
+      return undoReview({ cluster, namespace }, now.version);
+    },
+    onSuccess: async (saved) => {
+      if (saved === null) return notifications.show({ message: t.review.nothingToUndo });
+      await settle(saved);
+      notifications.show({ color: "teal", message: t.review.undone });
+    },
+    onError: async (error) => {
+      if (error instanceof Fault && error.status === 409) await client.refetchQueries({ queryKey: key });
+      failed(error);
+    },
+  });
+  const { mutate: runUndo } = undoing;
+  const undo = useCallback(() => runUndo(), [runUndo]);
+
+  const changing = useMutation({
+    scope: serial,
+    mutationFn: async ({ operations, words }: Change) => {
+      const now = await client.ensureQueryData(query);
+      return changeReview({ cluster, namespace }, now.version, operations, words);
+    },
+    onMutate: ({ decided }) => {
+      if (!decided) return;
+      setPending((before) => {
+        const next = new Map(before);
+        for (const id of decided.ids) next.set(id, decided.choice);
+        return next;
+      });
+    },
+    onSuccess: async (saved, { words }) => {
+      await settle(saved);
+      const id = notifications.show({
+        color: "teal",
+        message: (
+          <Group justify="space-between" wrap="nowrap">
+            <span>{words}</span>
+            <Button
+              variant="subtle"
+              size="compact-xs"
+              onClick={() => {
+                notifications.hide(id);
+                undo();
+              }}
+            >
+              {t.common.undo}
+            </Button>
+          </Group>
+        ),
+      });
+    },
+    onError: (error, change) => {
+      if (error instanceof Fault && error.status === 409) setConflict(change);
+      else failed(error);
+    },
+    onSettled: (_saved, _error, { decided }) => {
+      if (!decided) return;
+      setPending((before) => {
+        const next = new Map(before);
+        for (const id of decided.ids) next.delete(id);
+        return next;
+      });
+    },
+  });
+  const { mutate: change } = changing;
+
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const typing =
+        event.target instanceof Element && event.target.closest("input, textarea, [contenteditable], .yaml");
+      if (typing || event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey)
+        return;
+      event.preventDefault();
+      if (writable) undo();
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [undo, writable]);
+
+  const value = useMemo(
+    () => ({ review, writable, change, undo, pending }),
+    [review, writable, change, undo, pending],
+  );
+  return (
+    <Context value={value}>
+      {children}
+      {conflict && (
+        <Conflict
+          scope={scope}
+          mine={conflict}
+          close={() => setConflict(null)}
+          again={() => {
+            setConflict(null);
+            void client.fetchQuery({ ...query, staleTime: 0 }).then(() => change(conflict), failed);
+          }}
+          giveUp={() => {
+            setConflict(null);
+            void client.invalidateQueries({ predicate: ({ queryKey }) => queryKey[1] === cluster });
+          }}
+        />
+      )}
+    </Context>
+  );
+}
+
+interface ConflictProps {
+  readonly scope: Scope;
+  readonly mine: Change;
+  readonly close: () => void;
+  readonly again: () => void;
+  readonly giveUp: () => void;
+}
+
+/** Somebody else changed the review in between: shows both changes and lets people choose. */
+function Conflict({ scope, mine, close, again, giveUp }: ConflictProps) {
+  const t = useTexts();
+  const format = useFormat();
+  const { review } = useReview();
+  const versions = useQuery({ ...reviewVersions(scope.cluster, scope.namespace), staleTime: 0 }).data ?? [];
+  const theirs = versions.filter(({ version }) => version > (review?.version ?? 0));
+  return (
+    <Modal
+      opened
+      onClose={close}
+      title={t.review.conflict}
+      closeButtonProps={{ "aria-label": t.common.close }}
+    >
+      <p>{t.review.conflictText(theirs[0]?.who ?? versions[0]?.who ?? "?")}</p>
+      {theirs.length > 0 && <h3>{t.review.conflictTheirs}</h3>}
+      <ul className="lines">
+        {theirs.map(({ version, who, at, note }) => (
+          <li key={version}>
+            {note || t.review.version(version)} <span className="dim">{`${who}, ${format.moment(at)}`}</span>
+          </li>
+        ))}
+      </ul>
+      <h3>{t.review.conflictYours}</h3>
+      <ul className="lines">
+        <li>{mine.words}</li>
+      </ul>
+      <Group justify="flex-end" mt="md">
+        <Button variant="default" onClick={giveUp}>
+          {t.review.keepTheirs}
+        </Button>
+        <Button onClick={again} data-autofocus>
+          {t.review.applyMine}
+        </Button>
+      </Group>
+    </Modal>
+  );
+}
