@@ -46,4 +46,15 @@ export function fault(status: number, body: unknown): Fault {
   return new Fault(status, text("detail") ?? text("title") ?? `HTTP ${status}`, code, current);
 }
 
+/** Adds a header to everything that changes something. */
+export function sendAlong(name: string, value: () => string | null): void {
+  client.use({
+    onRequest({ request }) {
+      const text = value();
+      if (text !== null && request.method !== "GET") request.headers.set(name, text);
+      return request;
+    },
+  });
+}
+
 export const { GET, POST, PATCH } = client;

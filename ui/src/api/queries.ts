@@ -6,6 +6,7 @@ import type { LabelChoice } from "../domain/review.ts";
 import { bounds } from "../domain/span.ts";
 import { GET, POST, take } from "./client.ts";
 import * as read from "./read.ts";
+import { loadMe, loadMethods } from "./session.ts";
 
 /** The most rows that the server gives at once. */
 export const MOST_ROWS = 50_000;
@@ -23,11 +24,13 @@ function query(scope: Scope) {
 
 export const me = queryOptions({
   queryKey: ["me"],
-  queryFn: async ({ signal }) => {
-    const { name, role } = await take(GET("/me", { signal }));
-    return { name, role };
-  },
+  queryFn: ({ signal }) => loadMe(signal),
   staleTime: Infinity,
+});
+
+export const loginMethods = queryOptions({
+  queryKey: ["login"],
+  queryFn: ({ signal }) => loadMethods(signal),
 });
 
 export const clusters = queryOptions({

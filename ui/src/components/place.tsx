@@ -21,11 +21,16 @@ export function go(place: Place, how: "push" | "replace" = "push"): void {
   dispatchEvent(new Event(CHANGED));
 }
 
+/** The path and the query of an address. */
+export function splitUrl(url: string): [path: string, search: string] {
+  const { pathname, search } = new URL(url, location.origin);
+  return [pathname, search];
+}
+
 /** Where we are: what the URL says. */
 export function usePlace(): Place {
   const url = useSyncExternalStore(subscribe, current);
-  const [path = "/", search = ""] = url.split(/(?=\?)/);
-  return parsePlace(path, search);
+  return parsePlace(...splitUrl(url));
 }
 
 export type NetworkPlace = Extract<Place, { page: "network" }>;

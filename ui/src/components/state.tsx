@@ -1,7 +1,7 @@
 import { Button, Loader } from "@mantine/core";
 import { IconCloudOff, IconError404, IconLock, IconMoodEmpty, IconAlertTriangle } from "@tabler/icons-react";
 import { Component, type ReactNode } from "react";
-import { useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
 import { Fault } from "../api/client.ts";
 import { me } from "../api/queries.ts";
 import { useTexts } from "../i18n/texts.tsx";
@@ -42,6 +42,7 @@ export function Loading() {
 export function Failure({ error, retry }: { readonly error: unknown; readonly retry?: () => void }) {
   const t = useTexts();
   const role = useQuery(me).data?.role;
+  const client = useQueryClient();
   const status = error instanceof Fault ? error.status : null;
   const again = retry && (
     <Button variant="default" size="xs" onClick={retry}>
@@ -61,9 +62,7 @@ export function Failure({ error, retry }: { readonly error: unknown; readonly re
   if (status === 401)
     return (
       <Notice icon={<IconLock size={28} stroke={1.5} />} title={t.fault.unauthenticated}>
-        <Button component="a" href="/auth/login" size="xs">
-          {t.fault.signIn}
-        </Button>
+        <Button onClick={() => void client.resetQueries({ queryKey: me.queryKey })}>{t.fault.signIn}</Button>
       </Notice>
     );
   if (status === 403)

@@ -67,7 +67,7 @@ export function ScopeBar({
 
 /** The name of a field inside of it, before its value. Ideographs are twice as wide as letters. */
 function prefix(text: string) {
-  const width = [...text].reduce((sum, letter) => sum + (letter > "\u2e7f" ? 12.5 : 6.4), 20);
+  const width = [...text].reduce((sum, letter) => sum + (letter > "\u2e7f" ? 12.5 : 6.9), 20);
   return {
     leftSection: (
       <span className="prefix" aria-hidden>

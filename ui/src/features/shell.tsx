@@ -9,15 +9,18 @@ import {
 } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { Fault } from "../api/client.ts";
 import { watch } from "../api/events.ts";
 import { me } from "../api/queries.ts";
-import { Link, usePlace } from "../components/place.tsx";
+import { signOut } from "../api/session.ts";
+import { go, Link, splitUrl, usePlace } from "../components/place.tsx";
 import { Empty, Guard, Loading } from "../components/state.tsx";
-import type { Place } from "../domain/place.ts";
+import { parsePlace, type Place } from "../domain/place.ts";
 import { LANGUAGES, type Language, useLanguage, useTexts } from "../i18n/texts.tsx";
 import { ClusterPage, HomePage } from "./clusters.tsx";
 import { Messages } from "./messages.tsx";
 import { NetworkPage } from "./network.tsx";
+import { SignIn, takeReturn } from "./sign-in.tsx";
 
 const ConfigurationPage = lazy(async () => ({
   default: (await import("./configuration.tsx")).ConfigurationPage,
@@ -29,6 +32,12 @@ export function Shell() {
   const place = usePlace();
   const connected = useLive();
   const cluster = clusterOf(place);
+  const who = useQuery(me);
+  const stranger = who.error instanceof Fault && who.error.status === 401;
+  useEffect(() => {
+    const back = who.data ? takeReturn() : null;
+    if (back !== null) go(parsePlace(...splitUrl(back)), "replace");
+  }, [who.data]);
   useEffect(() => {
     document.title = [titleOf(place), "Ringfence"].filter(Boolean).join(" · ");
   }, [place]);
@@ -70,11 +79,11 @@ export function Shell() {
           <strong>{t.fault.unreachable}</strong> {t.fault.unreachableText}
         </div>
       )}
-      {cluster !== null && <Messages cluster={cluster} />}
+      {cluster !== null && !stranger && <Messages cluster={cluster} />}
       <main id="main" tabIndex={-1}>
         <Guard key={place.page} title={t.fault.crashed} again={t.common.retry}>
           <Suspense fallback={<Loading />}>
-            {page(place, t.fault.nowhere, t.fault.nowhereText, t.fault.home)}
+            {stranger ? <SignIn /> : page(place, t.fault.nowhere, t.fault.nowhereText, t.fault.home)}
           </Suspense>
         </Guard>
       </main>
@@ -186,6 +195,7 @@ function ThemeMenu() {
 
 function UserMenu() {
   const t = useTexts();
+  const client = useQueryClient();
   const { data } = useQuery(me);
   if (!data) return null;
   return (
@@ -202,6 +212,11 @@ function UserMenu() {
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Label>{t.menu.signedInAs(data.name, t.menu.roles[data.role] ?? data.role)}</Menu.Label>
+        {data.name !== "local" && (
+          <Menu.Item onClick={() => void signOut().then(() => client.resetQueries())}>
+            {t.menu.signOut}
+          </Menu.Item>
+        )}
       </Menu.Dropdown>
     </Menu>
   );

@@ -36,6 +36,7 @@ export interface MapView {
 
 /** Above so many links they are not drawn while the map moves, so that moving stays smooth. */
 const MANY = 1500;
+const FONT = "Inter, system-ui, sans-serif";
 const STYLED = "__________cytoscape_stylesheet";
 
 /** Draws the map on a canvas. */
@@ -191,6 +192,7 @@ function style(): StylesheetJson {
         "border-width": 1,
         "border-color": c.line,
         label: "data(label)",
+        "font-family": FONT,
         "text-valign": "top",
         "text-margin-y": 22,
         "font-size": 16,
@@ -211,6 +213,7 @@ function style(): StylesheetJson {
         "border-width": 1.5,
         "border-color": c.line,
         label: "data(label)",
+        "font-family": FONT,
         "text-wrap": "wrap",
         "text-valign": "center",
         "line-height": 1.25,
