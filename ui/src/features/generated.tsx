@@ -219,6 +219,7 @@ function Proof({ certificate }: { readonly certificate: Certificate }) {
       <p className="flat">{proven ? t.policy.provenText : t.policy.failedText}</p>
       {failures.map((failure) => (
         <div key={`${failure.check} ${failure.subject}`} className="failure">
+          <div className="small">{t.policy.checks[failure.check] ?? failure.check}</div>
           <strong>{failure.subject}</strong>
           <div>{failure.message}</div>
           {failure.connection && (

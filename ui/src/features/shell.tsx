@@ -74,7 +74,7 @@ export function Shell() {
         <ThemeMenu />
         <UserMenu />
       </header>
-      {!connected && (
+      {!connected && !stranger && (
         <div className="banner bad" role="alert">
           <strong>{t.fault.unreachable}</strong> {t.fault.unreachableText}
         </div>
