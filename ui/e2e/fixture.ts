@@ -59,6 +59,7 @@ export class Fixture {
   /** Answers that are faults: by path ending. */
   readonly faults = new Map<string, number>();
   readonly decided = new Map<string, boolean>();
+  readonly versions: Wire["ReviewVersion"][] = [];
 
   async answer(page: Page): Promise<void> {
     await page.route("**/api/v1/**", async (route) => {
@@ -70,6 +71,22 @@ export class Fixture {
       if (status === 0) return route.abort("connectionrefused");
       if (status !== undefined)
         return route.fulfill({ status, json: { type: "x", title: "Fault", status, detail: "A test." } });
+      const { method, changed } = {
+        method: route.request().method(),
+        changed: /reviews\/[^/]+(\/undo)?$/.test(path),
+      };
+      const made = route.request().headers()["if-match"];
+      if (changed && method !== "GET" && made !== `"${this.version}"`)
+        return route.fulfill({
+          status: 409,
+          json: {
+            type: "urn:ringfence:problem:conflict",
+            title: "Changed in between",
+            status: 409,
+            detail: "A test.",
+            current: this.version,
+          },
+        });
       const body = this.body(path, route.request().method(), route.request().postDataJSON() as unknown);
       if (body === null) return route.fulfill({ status: 404, json: { title: "Not found" } });
       return route.fulfill({ json: body });
@@ -102,7 +119,8 @@ export class Fixture {
         ]);
       case "reviews":
         if (method === "PATCH") this.patch(sent as Wire["ReviewPatch"]);
-        if (fourth === "versions") return list([]);
+        if (fourth === "undo") this.undo();
+        if (fourth === "versions") return list(this.versions);
         return third === undefined ? null : this.review();
       case "policies":
         return third === "existing" ? list([existing]) : third === "judge" ? judgement : generated;
@@ -115,6 +133,24 @@ export class Fixture {
       default:
         return null;
     }
+  }
+
+  /** Somebody else changes the review. */
+  interfere(): void {
+    this.version += 1;
+    this.versions.push({
+      version: this.version,
+      who: "mallory",
+      at: LAST,
+      note: "Forbade 2 connections by hand",
+      yaml: "",
+    });
+  }
+
+  private undo() {
+    this.version += 1;
+    const last = [...this.decided.keys()].at(-1);
+    if (last !== undefined) this.decided.delete(last);
   }
 
   private patch({ operations }: Wire["ReviewPatch"]) {

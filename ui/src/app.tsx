@@ -16,7 +16,10 @@ const theme = createTheme({
     Select: { defaultProps: { size: "xs", withCheckIcon: false } },
     Checkbox: { defaultProps: { size: "xs" } },
     SegmentedControl: { defaultProps: { size: "xs" } },
-    Modal: { defaultProps: { centered: true, padding: "lg", transitionProps: { duration: 120 } } },
+    // Locking the scroll would take an inline style sheet; the page behind does not scroll anyway.
+    Modal: {
+      defaultProps: { lockScroll: false, centered: true, padding: "lg", transitionProps: { duration: 120 } },
+    },
     Menu: { defaultProps: { shadow: "md", transitionProps: { duration: 80 } } },
   },
 });

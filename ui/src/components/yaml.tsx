@@ -163,6 +163,8 @@ export function Yaml({ label, value, onChange, onLine, marked, notes, against }:
       parent: root,
       state: EditorState.create({ doc: value, extensions }),
     });
+    // It scrolls, so it takes the focus.
+    editor.scrollDOM.tabIndex = 0;
     view.current = editor;
     return () => {
       view.current = null;

@@ -30,13 +30,8 @@ export function GeneralRulePick({
   return (
     <Menu position="bottom-end" width={340}>
       <Menu.Target>
-        <Button
-          variant="default"
-          rightSection={<IconChevronDown size={13} />}
-          aria-label={`${t.edges.rule}: ${t.edges.rules[current] ?? current}`}
-        >
-          <span className="prefix">{t.edges.rule}</span>
-          {t.edges.rules[current] ?? current}
+        <Button variant="default" rightSection={<IconChevronDown size={13} />}>
+          <span className="prefix">{t.edges.rule}</span> {t.edges.rules[current] ?? current}
         </Button>
       </Menu.Target>
       <Menu.Dropdown>

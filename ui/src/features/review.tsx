@@ -147,7 +147,8 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       const typing =
-        event.target instanceof Element && event.target.closest("input, textarea, [contenteditable], .yaml");
+        event.target instanceof Element &&
+        event.target.closest("input:not([type=checkbox]), textarea, .yaml");
       if (typing || event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey)
         return;
       event.preventDefault();

@@ -1,4 +1,4 @@
-import { Button, Menu, Popover, Select, TextInput } from "@mantine/core";
+import { Button, Menu, Modal, Select, TextInput } from "@mantine/core";
 import { IconCheck, IconChevronDown, IconClock } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -138,45 +138,47 @@ function TimePick({ place }: { readonly place: NetworkPlace }) {
         : `${format.moment(span.from)} – ${format.moment(span.until)}`;
   const begin = span.type === "range" ? span : { from: observed?.first, until: observed?.last };
   return (
-    <Popover opened={custom} onChange={setCustom} trapFocus withArrow shadow="md">
-      <Popover.Target>
-        <div>
-          <Menu>
-            <Menu.Target>
-              <Button
-                variant="default"
-                leftSection={<IconClock size={14} stroke={1.6} />}
-                rightSection={<IconChevronDown size={13} />}
-                aria-label={`${t.scope.time}: ${label}`}
-                className="time"
-              >
-                {label}
-              </Button>
-            </Menu.Target>
-            <Menu.Dropdown>
-              <Menu.Item
-                onClick={() => choose({ type: "all" })}
-                rightSection={span.type === "all" && <IconCheck size={14} />}
-              >
-                {t.scope.allTime}
-              </Menu.Item>
-              {PRESETS.map((hours) => (
-                <Menu.Item
-                  key={hours}
-                  onClick={() => choose({ type: "last", hours })}
-                  rightSection={span.type === "last" && span.hours === hours && <IconCheck size={14} />}
-                >
-                  {t.scope.last(hours)}
-                </Menu.Item>
-              ))}
-              <Menu.Divider />
-              <Menu.Item onClick={() => setTimeout(() => setCustom(true))}>{t.scope.custom}…</Menu.Item>
-            </Menu.Dropdown>
-          </Menu>
-        </div>
-      </Popover.Target>
-      <Popover.Dropdown>
-        {custom && (
+    <>
+      <Menu>
+        <Menu.Target>
+          <Button
+            variant="default"
+            leftSection={<IconClock size={14} stroke={1.6} />}
+            rightSection={<IconChevronDown size={13} />}
+            aria-label={`${t.scope.time}: ${label}`}
+            className="time"
+          >
+            {label}
+          </Button>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item
+            onClick={() => choose({ type: "all" })}
+            rightSection={span.type === "all" && <IconCheck size={14} />}
+          >
+            {t.scope.allTime}
+          </Menu.Item>
+          {PRESETS.map((hours) => (
+            <Menu.Item
+              key={hours}
+              onClick={() => choose({ type: "last", hours })}
+              rightSection={span.type === "last" && span.hours === hours && <IconCheck size={14} />}
+            >
+              {t.scope.last(hours)}
+            </Menu.Item>
+          ))}
+          <Menu.Divider />
+          <Menu.Item onClick={() => setCustom(true)}>{t.scope.custom}…</Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      {custom && (
+        <Modal
+          opened
+          size="xs"
+          onClose={() => setCustom(false)}
+          title={t.scope.customTitle}
+          closeButtonProps={{ "aria-label": t.common.close }}
+        >
           <CustomRange
             from={begin.from}
             until={begin.until}
@@ -185,9 +187,9 @@ function TimePick({ place }: { readonly place: NetworkPlace }) {
               choose({ type: "range", from, until });
             }}
           />
-        )}
-      </Popover.Dropdown>
-    </Popover>
+        </Modal>
+      )}
+    </>
   );
 }
 
