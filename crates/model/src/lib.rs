@@ -5,6 +5,7 @@
 //! Readers and writers elsewhere turn wire formats into these types, whose constructors hold the rules.
 
 pub mod cluster_policy;
+pub mod counts;
 pub mod diagnostic;
 pub mod edge;
 pub mod flow;
@@ -21,6 +22,7 @@ pub use cluster_policy::{
     Action, ClusterPeer, ClusterPods, ClusterPolicy, ClusterPolicyKind, ClusterPort, ClusterPorts,
     ClusterRule, Tier,
 };
+pub use counts::{Counts, Tally};
 pub use diagnostic::{Diagnostic, Origin, Severity};
 pub use edge::{Edge, EdgeKey, Evidence, Nature, ServicePortRef};
 pub use flow::Flow;

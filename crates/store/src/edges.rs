@@ -2,8 +2,8 @@
 
 use ringfence_model::{Edge, EdgeKey, Name, ServicePortRef, Span, Timestamp};
 
-use crate::counts::Counts;
 use crate::source::Advance;
+use ringfence_model::Counts;
 
 /// What was counted of one edge in one bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]

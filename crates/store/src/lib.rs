@@ -5,7 +5,6 @@
 
 mod archive;
 mod audit;
-mod counts;
 mod edges;
 mod error;
 mod granularity;
@@ -18,7 +17,6 @@ mod store;
 
 pub use archive::{EdgeBucket, Record};
 pub use audit::AuditEntry;
-pub use counts::{Counts, Tally};
 pub use edges::{Arrivals, Counted, EdgeQuery, StoredEdge};
 pub use error::StoreError;
 pub use granularity::Granularity;
@@ -28,3 +26,5 @@ pub use reviews::{NewReview, ReviewKey, ReviewVersion};
 pub use source::{Advance, DropReason, Ledger, SourceKey, SourceKind, SourceState};
 pub use sqlite::{Access, Import, Options, Sqlite};
 pub use store::Store;
+
+pub use ringfence_model::{Counts, Tally};

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Row, Statement};
 
 use super::text::{count, moment, stored};
-use crate::counts::{Counts, Tally};
 use crate::granularity::Granularity;
+use ringfence_model::{Counts, Tally};
 
 /// What was counted of an edge in a bucket.
 #[derive(Clone, Debug)]

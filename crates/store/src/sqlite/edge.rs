@@ -11,10 +11,10 @@ use super::dimension::{
 };
 use super::source;
 use super::window::{Kept, Run, cover};
-use crate::counts::Counts;
 use crate::edges::{Arrivals, Counted, EdgeQuery, StoredEdge};
 use crate::error::StoreError;
 use crate::granularity::{Granularity, minute};
+use ringfence_model::Counts;
 
 /// Stores a group of arrivals.
 pub(super) fn record(

@@ -1,6 +1,7 @@
 //! What was counted of an edge in a time bucket.
 
-use ringfence_model::{Evidence, Timestamp};
+use crate::edge::Evidence;
+use crate::time::Timestamp;
 
 /// Connections and volume as one side, or a source that merged both sides, counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
