@@ -1,5 +1,7 @@
 //! Flows to edges.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,12 +10,15 @@ use ringfence_model::flow::{
     Connections, End, Flow, IcmpKind, Packet, Seen, Sense, Socket, SocketStage, TcpFlags, Transport,
 };
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{Diagnostic, Edge, L4, Origin, Port, Span, Timestamp};
+use ringfence_model::{
+    Counts, Diagnostic, Edge, EdgeKey, L4, Origin, Port, ServicePortRef, Span, Timestamp,
+};
 
 use crate::connection::{ClientSocket, Connection, Ip, Sight, SocketPair, Told};
 use crate::ends::hash_of;
 use crate::fault::Fault;
 use crate::generations::{Generations, Touched};
+use crate::known::KnownEdge;
 use crate::ledger::{Ledger, Skip};
 use crate::resolution::{Resolution, ServiceId};
 use crate::retire::{
@@ -91,6 +96,8 @@ pub struct Aggregator<'a, R> {
     /// Hashes of what counts by itself, so that it does not count twice.
     counted: Generations<u64, ()>,
     sums: Sums,
+    /// Edges that came resolved, by bucket.
+    known: BTreeMap<(Timestamp, EdgeKey), (Counts, Vec<ServicePortRef>)>,
     /// How often was settled.
     step: u32,
     observed: Option<(Timestamp, Timestamp)>,
@@ -128,6 +135,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             pings: Generations::new(few),
             counted: Generations::new(options.connections),
             sums: Sums::new(buckets),
+            known: BTreeMap::new(),
             step: 0,
             observed: None,
             ledger: Ledger::default(),
@@ -159,6 +167,32 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
             Use::Translation => self.ledger.translations += 1,
             Use::Skip(reason) => self.ledger.skip(reason),
         }
+    }
+
+    /// Takes in an edge that was resolved and counted before. It counts as seen when its bucket reaches into the
+    /// window.
+    pub fn know(&mut self, edge: KnownEdge) {
+        let KnownEdge { at, key, counts, services } = edge;
+        if counts.last_seen < self.window.from || counts.first_seen >= self.window.until {
+            self.ledger.outside_window += 1;
+            return;
+        }
+        let (first, last) = self.observed.get_or_insert((counts.first_seen, counts.last_seen));
+        *first = counts.first_seen.min(*first);
+        *last = counts.last_seen.max(*last);
+        match self.known.entry((self.sums.buckets().at(at), key)) {
+            Entry::Vacant(entry) => {
+                entry.insert((counts, services));
+            }
+            Entry::Occupied(entry) => {
+                let (sum, all) = entry.into_mut();
+                sum.add(&counts);
+                all.extend(services);
+                all.sort_unstable();
+                all.dedup();
+            }
+        }
+        self.ledger.used += 1;
     }
 
     /// Notes that the source lost events.
@@ -277,7 +311,8 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
         for ((_, _, l4), mut pings) in self.pings.drain() {
             retire_pings(l4, &mut pings, &self.resolution, &mut self.sums);
         }
-        let buckets = self.sums.take(&self.resolution);
+        let mut buckets = self.sums.take(&self.resolution);
+        join(&mut buckets, self.known);
         let window = self.observed.map(|(first, last)| Span {
             from: first,
             until: Timestamp::from_nanos(last.nanos().saturating_add(1)),
@@ -583,4 +618,32 @@ fn summaries(ledger: &Ledger) -> Vec<Diagnostic> {
         out.push(Diagnostic::note("connections-forgotten", message));
     }
     out
+}
+
+/// Adds edges that came resolved to those of the flows.
+fn join(
+    buckets: &mut Vec<Bucket>,
+    known: BTreeMap<(Timestamp, EdgeKey), (Counts, Vec<ServicePortRef>)>,
+) {
+    for ((at, key), (counts, services)) in known {
+        let place = match buckets.binary_search_by_key(&at, |bucket| bucket.at) {
+            Ok(place) => place,
+            Err(place) => {
+                buckets.insert(place, Bucket { at, edges: Vec::new() });
+                place
+            }
+        };
+        let edges = &mut buckets[place].edges;
+        let evidence = counts.evidence();
+        match edges.binary_search_by(|edge| edge.key.cmp(&key)) {
+            Ok(same) => {
+                let edge = &mut edges[same];
+                edge.evidence.merge(&evidence);
+                edge.services.extend(services);
+                edge.services.sort_unstable();
+                edge.services.dedup();
+            }
+            Err(place) => edges.insert(place, Edge { key, evidence, services }),
+        }
+    }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     Value { field: &'static str, value: String },
     #[error("version {0} of the format is not known")]
     Version(u64),
+    #[error("not an edge: {0}")]
+    Edge(String),
     #[error("neither a Hubble flow nor a Ringfence record")]
     Unknown,
 }

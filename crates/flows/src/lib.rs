@@ -1,6 +1,6 @@
 //! Flow formats in, edges out. **Invariant**: memory does not grow with the log; knows model only.
 //!
-//! [`read_file`] and [`read_flows`] read logs: Hubble's JSON lines, or Ringfence's own [`Record`]s. What they read
+//! [`read_file`] and [`read_flows`] read logs: Hubble's JSON lines, Ringfence's own [`Record`]s, or [`EdgeRecord`]s. What they read
 //! goes to an [`Aggregator`] as [`ringfence_model::Flow`]s, which other sources can feed just as well. The
 //! aggregator finds out which flows are of one connection and who was at its ends, and counts. A [`Counter`] adds up
 //! flows that observers have counted already, by the same rules, and keeps the two sides apart.
@@ -14,6 +14,7 @@ mod fault;
 mod generations;
 mod hubble;
 mod json;
+mod known;
 mod ledger;
 mod lines;
 mod moment;
@@ -26,6 +27,9 @@ mod tally;
 
 pub use aggregate::{Aggregator, Bucketed, Observations, Options};
 pub use counter::{CountedEdge, CountedFlow, Counter, SideCounts, Sides};
+pub use known::{
+    EDGE_VERSION, EdgeAddressClass, EdgeL4, EdgePeer, EdgeRecord, EdgeService, EdgeTally, KnownEdge,
+};
 pub use ledger::{Ledger, Skip};
 pub use reader::{ReadError, ReadOptions, read_file, read_flows};
 pub use record::{

@@ -13,6 +13,7 @@ use crate::aggregate::Aggregator;
 use crate::fault::Fault;
 use crate::hubble::Hubble;
 use crate::json::Cursor;
+use crate::known::{EdgeRecord, KnownEdge};
 use crate::ledger::Skip;
 use crate::lines::{Line, Lines};
 use crate::record::Records;
@@ -79,6 +80,8 @@ pub enum ReadError {
 pub(crate) enum Item {
     /// A flow.
     Flow(Flow),
+    /// An edge that was resolved and counted before.
+    Known(Box<KnownEdge>),
     /// The source lost this many events.
     Lost(u64),
     /// No evidence, and nothing wrong.
@@ -90,6 +93,7 @@ enum Format {
     Unknown,
     Hubble(Hubble),
     Records(Records),
+    Edges,
 }
 
 impl Format {
@@ -104,6 +108,7 @@ impl Format {
             Self::Unknown => Err(Fault::Unknown),
             Self::Hubble(hubble) => hubble.decode(line),
             Self::Records(records) => records.decode(line),
+            Self::Edges => EdgeRecord::decode(line).map(|edge| Item::Known(Box::new(edge))),
         }
     }
 
@@ -117,6 +122,8 @@ impl Format {
                     format = Self::Hubble(Hubble::new());
                 } else if Records::is_key(key) {
                     format = Self::Records(Records::new());
+                } else if EdgeRecord::is_key(key) {
+                    format = Self::Edges;
                 }
             }
             Ok(())
@@ -171,6 +178,7 @@ pub fn read_flows(
                 Line::Whole(line) if line.trim_ascii().is_empty() => continue,
                 Line::Whole(line) => match format.decode(line) {
                     Ok(Item::Flow(flow)) => aggregator.add(&flow),
+                    Ok(Item::Known(edge)) => aggregator.know(*edge),
                     Ok(Item::Lost(events)) => aggregator.lost(events),
                     Ok(Item::Skip(reason)) => aggregator.skip(reason),
                     Err(fault) => aggregator.malformed(&fault, at()),
