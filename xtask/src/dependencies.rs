@@ -52,6 +52,8 @@ pub const EDGES: &[(&str, &[&str])] = &[
             "ringfence-kube",
             "ringfence-model",
             "ringfence-policy",
+            "ringfence-server",
+            "ringfence-store",
         ],
     ),
     ("xtask", &[]),

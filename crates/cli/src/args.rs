@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use ringfence_model::{Name, Timestamp, WorkloadKind};
 use ringfence_policy::Profile;
+use ringfence_server::principal::Role;
 
 /// Least-privilege NetworkPolicies from observed traffic, proven before they are applied.
 #[derive(Debug, Parser)]
@@ -38,6 +39,10 @@ pub(crate) enum Command {
     ///
     /// Exit code 1: there are warnings or errors. Notes alone are fine.
     Lint(LintArgs),
+    /// Run the server: watch clusters, take flows in, and serve the API and the pages
+    Serve(ServeArgs),
+    /// Make a token for the server, and what goes into its file of tokens
+    Token(TokenArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -263,6 +268,54 @@ pub(crate) struct LintArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = LintFormat::Table)]
     pub(crate) output: LintFormat,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The configuration, in YAML; without one the server listens on loopback only
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen, instead of what the configuration says
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// The database, instead of what the configuration says
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) store: Option<PathBuf>,
+    /// Serve the example application from a store that is gone afterwards
+    #[arg(long, conflicts_with_all = ["config", "store"])]
+    pub(crate) demo: bool,
+    /// Only check the configuration and the files it names
+    ///
+    /// Exit code 2: they have faults, all of which are listed.
+    #[arg(long, conflicts_with = "demo")]
+    pub(crate) check_config: bool,
+    /// How to write the log, on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// What to log: error, warn, info, debug, or by module
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenArgs {
+    /// Whose token it is, for the audit trail
+    pub(crate) name: String,
+    /// What it permits: viewer, editor or admin
+    #[arg(long, default_value = "viewer")]
+    pub(crate) role: Role,
+    /// Until when it is valid (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<Timestamp>,
 }
 
 /// `KIND/NAME` as given on the command line.

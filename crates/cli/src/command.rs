@@ -8,3 +8,5 @@ pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod lint;
 pub(crate) mod reach;
+pub(crate) mod serve;
+pub(crate) mod token;

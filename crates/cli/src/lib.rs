@@ -47,6 +47,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reach(args) => command::reach::run(&args),
         Command::Diff(args) => command::diff::run(&args),
         Command::Lint(args) => command::lint::run(&args),
+        Command::Serve(args) => command::serve::run(&args),
+        Command::Token(args) => command::token::run(&args),
         Command::Completions { shell } => command::completions::shell(shell),
         Command::Man { directory } => command::completions::man(&directory),
     };

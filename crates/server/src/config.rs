@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringfence_model::Name;
+use ringfence_store::Retention;
 
 use crate::principal::Role;
 
@@ -44,7 +45,7 @@ pub struct Config {
     pub directories: Vec<WatchedDirectory>,
     /// Limits of what one client can ask.
     pub limits: Limits,
-    /// How long edges are kept.
+    /// How long what is kept.
     pub retention: Retention,
 }
 
@@ -158,21 +159,6 @@ impl Default for Limits {
             rate: 50,
             burst: 300,
         }
-    }
-}
-
-/// How long edges are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// After which age they go.
-    pub age: Duration,
-    /// From which size of the database on the oldest go early, in bytes.
-    pub size: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { age: Duration::from_hours(90 * 24), size: 20 << 30 }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod principal;
 pub mod problem;
 pub mod reload;
+pub mod serve;
 pub mod shutdown;
 pub mod tls;
 pub mod ui;

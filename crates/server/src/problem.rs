@@ -316,6 +316,9 @@ impl From<StoreError> for Problem {
                 ),
                 current,
             ),
+            fault @ StoreError::Exists { .. } => {
+                Self::new(Kind::Conflict, fault.to_string()).with_hint("choose another name")
+            }
             StoreError::DiskFull(_) => {
                 tracing::error!("disk full");
                 Self::new(Kind::NoRoom, "the disk of the server is full; nothing was stored")

@@ -1,4 +1,4 @@
-//! The requests by which somebody comes in and goes out, and `GET /me`.
+//! The requests by which somebody comes in and goes out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,7 @@ use super::cookie::Cookie;
 use super::oidc::{CALLBACK, LoginError};
 use super::secret::{Digest, NoRandom};
 use super::sessions::Origin;
-use super::{Auth, Gate, Remote, Session, Viewer};
-use crate::principal::Principal;
+use super::{Auth, Gate, Remote};
 use crate::problem::{Json, Problem, Query};
 
 /// How somebody can come in here.
@@ -38,18 +37,6 @@ pub(super) struct TokenLogin {
     token: String,
 }
 
-/// Who asks.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Me {
-    /// The name of the token, the name that the `OpenID` provider gave, or `local`.
-    name: String,
-    /// `viewer`, `editor` or `admin`.
-    role: &'static str,
-    /// What requests that change something must send as `X-CSRF-Token`; null without a session.
-    csrf: Option<String>,
-}
-
 #[derive(Deserialize)]
 pub(super) struct Arrival {
     code: Option<String>,
@@ -59,14 +46,13 @@ pub(super) struct Arrival {
 
 const BEGIN: &str = "/api/v1/login/oidc";
 
-/// `/api/v1/login`, `/api/v1/logout` and `/api/v1/me`.
+/// `/api/v1/login` and `/api/v1/logout`.
 pub fn router(auth: Arc<Auth>) -> Router {
     Router::new()
         .route("/api/v1/login", routing::get(methods).post(login))
         .route(BEGIN, routing::get(depart))
         .route(CALLBACK, routing::get(arrive))
         .route("/api/v1/logout", routing::post(logout))
-        .route("/api/v1/me", routing::get(me))
         .with_state(auth)
 }
 
@@ -77,12 +63,6 @@ async fn methods(State(auth): State<Arc<Auth>>) -> Json<Methods> {
             Methods { open: false, token: tokens.is_some(), oidc: oidc.is_some().then_some(BEGIN) }
         }
     })
-}
-
-async fn me(Viewer(principal): Viewer, session: Option<Extension<Session>>) -> Json<Me> {
-    let Principal { name, role } = principal;
-    let csrf = session.map(|Extension(session)| session.csrf.to_string());
-    Json(Me { name, role: role.as_str(), csrf })
 }
 
 async fn login(

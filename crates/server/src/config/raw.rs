@@ -105,6 +105,8 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct Retention {
+    pub(super) minute_days: Option<At<u64>>,
+    pub(super) hour_days: Option<At<u64>>,
     pub(super) days: Option<At<u64>>,
     pub(super) bytes: Option<At<u64>>,
 }

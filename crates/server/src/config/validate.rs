@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use ringfence_model::Name;
+use ringfence_store::Retention;
 
 use super::fault::Fault;
 use super::raw::{self, At};
 use super::{
-    Access, Config, DEFAULT_LISTEN, Flags, Limits, LiveCluster, Oidc, Relay, Retention, TlsFiles,
+    Access, Config, DEFAULT_LISTEN, Flags, Limits, LiveCluster, Oidc, Relay, TlsFiles,
     WatchedDirectory, default_store,
 };
 use crate::principal::Role;
@@ -338,12 +339,18 @@ impl Check<'_> {
     }
 
     fn retention(&mut self, retention: raw::Retention) -> Retention {
-        let raw::Retention { days, bytes } = retention;
+        let raw::Retention { minute_days, hour_days, days, bytes } = retention;
         let preset = Retention::default();
-        let days = self.number("retention.days", days, preset.age.as_secs() / 86_400, 1..=36_500);
+        let mut duration = |field: &str, given, preset: Duration| {
+            let days = self.number(field, given, preset.as_secs() / 86_400, 1..=36_500);
+            Duration::from_hours(days * 24)
+        };
         Retention {
-            age: Duration::from_hours(days * 24),
-            size: self.number("retention.bytes", bytes, preset.size, 16 << 20..=1 << 50),
+            minutes_for: duration("retention.minuteDays", minute_days, preset.minutes_for),
+            hours_for: duration("retention.hourDays", hour_days, preset.hours_for),
+            age: duration("retention.days", days, preset.age),
+            size: bytes
+                .map(|bytes| self.number("retention.bytes", Some(bytes), 0, 16 << 20..=1 << 50)),
         }
     }
 
