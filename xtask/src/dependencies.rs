@@ -25,6 +25,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ),
     ("ringfence-store", &["ringfence-model"]),
     ("ringfence-bpf", &[]),
+    ("ringfence-agent", &["ringfence-bpf", "ringfence-flows"]),
     ("ringfence-proto", &[]),
     ("ringfence-testkit", &[]),
     (
