@@ -27,6 +27,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ("ringfence-bpf", &[]),
     ("ringfence-agent", &["ringfence-bpf", "ringfence-flows"]),
     ("ringfence-proto", &[]),
+    ("ringfence-lab", &["ringfence-kube", "ringfence-model", "ringfence-policy"]),
     ("ringfence-testkit", &[]),
     (
         "ringfence-server",

@@ -1,0 +1,259 @@
+//! The engine against real packets: over all pairs of pods of the example and their ports, what it says must be what
+//! nftables lets pass. Needs root; skipped for everybody else, but not on CI's machines.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use ringfence_kube::read::Reader;
+use ringfence_lab::{Lab, enforcement};
+use ringfence_model::object::{Objects, Pod, TargetPort};
+use ringfence_model::{Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port, Protocol};
+use ringfence_policy::{Connection, PolicySet, Profile};
+use socket2::{Domain, Socket, Type};
+
+/// How long a packet may take on a busy machine. What was dropped never comes.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Sources that probe at once; each takes a few hundred descriptors.
+const AT_ONCE: usize = 12;
+/// Every pod answers datagrams here.
+const UDP: [u16; 3] = [53, 8125, 9999];
+/// Asked of every pod beside the ports that it declares: some are declared elsewhere only, one nowhere.
+const TCP: [u16; 3] = [6379, 8080, 9999];
+
+fn objects(policies: &str) -> Objects {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop/cluster");
+    let mut reader = Reader::new();
+    reader.path(&root);
+    reader.bytes("policies.yaml", policies.as_bytes());
+    let input = reader.finish();
+    assert!(input.diagnostics.is_empty(), "{:?}", input.diagnostics);
+    input.objects
+}
+
+fn may_run() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    // Thousands of sockets at once.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    assert!(root || std::env::var_os("CI").is_none(), "CI runs this as root");
+    if !root {
+        println!("skipped: not root");
+    }
+    root
+}
+
+/// A probe and whether something came back: a connection, or its refusal by the pod itself.
+type Outcome = (PodRef, PodRef, IpAddr, Protocol, u16, bool);
+
+fn network_pods(objects: &Objects) -> Vec<&Pod> {
+    let pods = objects.pods.iter();
+    pods.filter(|pod| !pod.spec.host_network && !pod.phase.is_terminated()).collect()
+}
+
+fn targets<'a>(pods: &[&'a Pod], source: &Pod) -> Vec<(&'a Pod, SocketAddr, Protocol)> {
+    let mut targets = Vec::new();
+    for pod in pods.iter().filter(|pod| pod.reference != source.reference) {
+        let declared = pod.spec.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+        let tcp: BTreeSet<u16> = declared.map(|port| port.port.get()).chain(TCP).collect();
+        for ip in &pod.ips {
+            targets
+                .extend(tcp.iter().map(|port| (*pod, SocketAddr::new(*ip, *port), Protocol::Tcp)));
+            targets
+                .extend(UDP.iter().map(|port| (*pod, SocketAddr::new(*ip, *port), Protocol::Udp)));
+        }
+    }
+    targets
+}
+
+/// Begins all of them, then looks who was answered, until everybody was or patience ends.
+fn probe(targets: &[(SocketAddr, Protocol)]) -> io::Result<Vec<bool>> {
+    let mut sockets = Vec::with_capacity(targets.len());
+    for (to, protocol) in targets {
+        let kind = if *protocol == Protocol::Udp { Type::DGRAM } else { Type::STREAM };
+        let socket = Socket::new(Domain::for_address(*to), kind, None)?;
+        socket.set_nonblocking(true)?;
+        // In progress, or refused at once.
+        let begun = socket.connect(&(*to).into());
+        assert!(begun.is_ok() || *protocol == Protocol::Tcp);
+        if *protocol == Protocol::Udp {
+            socket.send(b"?")?;
+        }
+        sockets.push(socket);
+    }
+    let mut answered = vec![false; targets.len()];
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && answered.contains(&false) {
+        for (place, (_, protocol)) in targets.iter().enumerate() {
+            answered[place] |= match protocol {
+                Protocol::Udp => io::Read::read(&mut &sockets[place], &mut [0]).is_ok(),
+                _ => sockets[place].take_error()?.is_some() || sockets[place].peer_addr().is_ok(),
+            };
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(answered)
+}
+
+fn probe_all(lab: &Lab, objects: &Objects) -> Vec<Outcome> {
+    let pods = network_pods(objects);
+    let mut outcomes = Vec::new();
+    for sources in pods.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let probes: Vec<_> = sources
+                .iter()
+                .map(|source| {
+                    let targets = targets(&pods, source);
+                    scope.spawn(move || {
+                        let plain: Vec<_> = targets.iter().map(|(_, to, p)| (*to, *p)).collect();
+                        let answered = lab.in_pod(&source.reference, || probe(&plain)).unwrap();
+                        let both = targets.into_iter().zip(answered);
+                        let outcome = both.map(|((pod, to, protocol), answered)| {
+                            let (from, to_pod) = (source.reference.clone(), pod.reference.clone());
+                            (from, to_pod, to.ip(), protocol, to.port(), answered)
+                        });
+                        outcome.collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            for probe in probes {
+                outcomes.extend(probe.join().unwrap());
+            }
+        });
+    }
+    outcomes
+}
+
+/// Answers datagrams in every pod while `act` runs.
+fn answering<T>(lab: &Lab, objects: &Objects, act: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for pod in network_pods(objects) {
+            for at in pod.ips.iter().flat_map(|ip| UDP.map(|port| SocketAddr::new(*ip, port))) {
+                let socket = lab.in_pod(&pod.reference, move || UdpSocket::bind(at)).unwrap();
+                socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+                let done = &done;
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        if let Ok((_, from)) = socket.recv_from(&mut [0]) {
+                            socket.send_to(b"!", from).unwrap();
+                        }
+                    }
+                });
+            }
+        }
+        let outcome = act();
+        done.store(true, Ordering::Relaxed);
+        outcome
+    })
+}
+
+fn has_block(policy: &NetworkPolicy) -> bool {
+    let rules = Direction::BOTH.into_iter().filter_map(|direction| policy.rules(direction));
+    rules.flatten().any(|rule| match &rule.peers {
+        Peers::Any => false,
+        Peers::Only(peers) => peers.iter().any(|peer| matches!(peer, PeerMatch::IpBlock(_))),
+    })
+}
+
+/// Puts the policies in force and compares. Returns how many probes passed, and how many there were.
+fn agree(lab: &Lab, objects: &Objects, what: &str) -> (usize, usize) {
+    lab.load(&enforcement::render(objects)).unwrap();
+    let Objects { namespaces, nodes, pods, policies, .. } = objects;
+    let (set, _) = PolicySet::compile(namespaces, nodes, pods, policies, &Profile::default());
+    let mut outcomes = probe_all(lab, objects);
+    if policies.iter().any(has_block) {
+        // The engine takes a pod for one thing: a block of IPv4 addresses finds it whatever address it speaks from.
+        outcomes.retain(|outcome| outcome.2.is_ipv4());
+    }
+    let mut differences = Vec::new();
+    for (source, destination, ip, protocol, port, passed) in &outcomes {
+        let from = pods.iter().find(|pod| pod.reference == *source).unwrap();
+        let same_family = from.ips.iter().find(|own| own.is_ipv4() == ip.is_ipv4()).unwrap();
+        let connection = Connection {
+            source: set.end(*same_family),
+            destination: set.end(*ip),
+            protocol: *protocol,
+            port: Port::new(*port).unwrap(),
+        };
+        if set.allows(&connection) != *passed {
+            let saw = if *passed { "passed" } else { "was dropped" };
+            differences.push(format!("{source} -> {destination} ({ip}) {protocol}/{port} {saw}"));
+        }
+    }
+    assert!(differences.is_empty(), "{what}: {differences:#?}");
+    (outcomes.iter().filter(|outcome| outcome.5).count(), outcomes.len())
+}
+
+#[test]
+fn packets_pass_as_the_engine_says() {
+    if !may_run() {
+        return;
+    }
+    let sets = [
+        ("the cluster's own", ""),
+        ("names, ranges and namespaces", include_str!("packets/names.yaml")),
+        ("addresses", include_str!("packets/addresses.yaml")),
+        ("nothing in, nothing out", include_str!("packets/nothing.yaml")),
+    ];
+    let lab = Lab::up(&format!("rf-packets-{}", std::process::id()), &objects("")).unwrap();
+    answering(&lab, &objects(""), || {
+        let mut open = Objects::default();
+        for (what, policies) in sets {
+            let objects = objects(policies);
+            let (passed, all) = agree(&lab, &objects, what);
+            println!("{what}: {passed} of {all} passed");
+            assert!(passed < all, "{what} forbids something");
+            open = objects;
+        }
+        open.policies.clear();
+        let (passed, all) = agree(&lab, &open, "no policy");
+        assert_eq!(passed, all);
+    });
+}
+
+#[test]
+fn services_lead_to_their_endpoints() {
+    if !may_run() {
+        return;
+    }
+    let objects = objects("");
+    let lab = Lab::up(&format!("rf-services-{}", std::process::id()), &objects).unwrap();
+    let mut pods = network_pods(&objects).into_iter();
+    let web = pods.find(|pod| pod.reference.name.as_str().starts_with("web-")).unwrap();
+    let catalog = objects.services.iter().find(|s| s.reference.name.as_str() == "catalog").unwrap();
+    let port = &catalog.ports[0];
+    let TargetPort::Named(name) = &port.target else { panic!("the example has a name here") };
+    let selector = catalog.selector.as_ref().unwrap();
+    let endpoints: Vec<&Pod> = network_pods(&objects)
+        .into_iter()
+        .filter(|pod| pod.reference.namespace == catalog.reference.namespace)
+        .filter(|pod| selector.matches(&pod.labels))
+        .collect();
+    assert_eq!(endpoints.len(), 2);
+    let listeners: Vec<TcpListener> = endpoints
+        .into_iter()
+        .map(|pod| {
+            let target = pod.spec.ports.iter().find(|own| own.name.as_ref() == Some(name));
+            let at = SocketAddr::new(pod.ips[0], target.unwrap().port.get());
+            lab.in_pod(&pod.reference, move || TcpListener::bind(at)).unwrap()
+        })
+        .collect();
+    let to = SocketAddr::new(catalog.cluster_ips[0], port.port.get());
+    for _ in 0..40 {
+        let connect = move || std::net::TcpStream::connect_timeout(&to, PATIENCE).map(drop);
+        lab.in_pod(&web.reference, connect).unwrap();
+    }
+    for listener in &listeners {
+        listener.set_nonblocking(true).unwrap();
+        let (_, from) = listener.accept().expect("each endpoint gets its share");
+        assert_eq!(from.ip(), web.ips[0]);
+    }
+}
