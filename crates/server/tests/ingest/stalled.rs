@@ -28,10 +28,6 @@ impl Store for Stalled {
         self.store.observed(cluster)
     }
 
-    fn kept_from(&self, cluster: &Name) -> Result<Timestamp, StoreError> {
-        self.store.kept_from(cluster)
-    }
-
     fn sources(&self) -> Result<Vec<(SourceKey, SourceState)>, StoreError> {
         self.store.sources()
     }
