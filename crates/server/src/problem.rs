@@ -328,7 +328,6 @@ impl From<StoreError> for Problem {
             | StoreError::Newer { .. }
             | StoreError::InUse { .. }
             | StoreError::File { .. }
-            | StoreError::Exists { .. }
             | StoreError::Database(_)) => Self::internal(&fault),
         }
     }
