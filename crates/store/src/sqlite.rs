@@ -111,7 +111,7 @@ impl Sqlite {
     /// Removes a little of what is too old or too much: at most some 20,000 rows, in one transaction, so that others
     /// do not wait for long. To be called again after a pause, short unless it says that it is done.
     ///
-    /// `now` counts for no more than a week after the newest observation, so that neither a clock that jumps ahead nor
+    /// `now` counts for no more than a week after the newest observation that is left, so that neither a clock that jumps ahead nor
     /// a long silence empties the store.
     pub fn maintain(
         &self,
