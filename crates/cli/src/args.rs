@@ -41,6 +41,12 @@ pub(crate) enum Command {
     Lint(LintArgs),
     /// Run the server: watch clusters, take flows in, and serve the API and the pages
     Serve(ServeArgs),
+    /// Write everything that the server keeps of a cluster as an archive, which the other commands read
+    Export(ExportArgs),
+    /// Take a cluster from an archive into a store that no server has open
+    Import(ImportArgs),
+    /// Copy the server's database, while the server runs
+    Backup(BackupArgs),
     /// Make a token for the server, and what goes into its file of tokens
     Token(TokenArgs),
     /// Print a completion script for a shell
@@ -304,6 +310,47 @@ pub(crate) struct ServeArgs {
     /// What to log: error, warn, info, debug, or by module
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,
+}
+
+/// The server's database.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreArgs {
+    /// The server's database; without it, the one that ringfence serve uses by itself
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) store: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Which cluster; not needed when there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<Name>,
+    /// A new directory, or a new file that ends in .tar.zst
+    #[arg(short, long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// What to call the cluster, instead of the name that the archive gives
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<Name>,
+    /// The archive: a directory, or a file that ends in .tar.zst
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) archive: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// A new file
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,4 +9,5 @@ pub(crate) mod generate;
 pub(crate) mod lint;
 pub(crate) mod reach;
 pub(crate) mod serve;
+pub(crate) mod store;
 pub(crate) mod token;

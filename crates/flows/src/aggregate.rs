@@ -172,7 +172,7 @@ impl<'a, R: Resolver> Aggregator<'a, R> {
     /// Takes in an edge that was resolved and counted before. It counts as seen when its bucket reaches into the
     /// window.
     pub fn know(&mut self, edge: KnownEdge) {
-        let KnownEdge { at, key, counts, services } = edge;
+        let KnownEdge { at, bucket_minutes: _, key, counts, services } = edge;
         if counts.last_seen < self.window.from || counts.first_seen >= self.window.until {
             self.ledger.outside_window += 1;
             return;

@@ -30,6 +30,9 @@ pub struct EdgeRecord {
     /// A moment of the time bucket (RFC 3339).
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub at: String,
+    /// How long the bucket is: 1, 60 or 1440 minutes; without it, as long as whoever reads it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_minutes: Option<u32>,
     /// Who opened the connections.
     pub source: EdgePeer,
     /// Who was reached, after Service translation.
@@ -161,6 +164,8 @@ pub struct EdgeService {
 pub struct KnownEdge {
     /// A moment of the bucket.
     pub at: Timestamp,
+    /// How long the bucket is, when it has a length of its own.
+    pub bucket_minutes: Option<u32>,
     /// Who talks to whom over what.
     pub key: EdgeKey,
     /// How often.
@@ -197,7 +202,7 @@ impl EdgeTally {
 
 impl From<&KnownEdge> for EdgeRecord {
     fn from(edge: &KnownEdge) -> Self {
-        let KnownEdge { at, key, counts, services } = edge;
+        let KnownEdge { at, bucket_minutes, key, counts, services } = edge;
         let EdgeKey { source, destination, l4, nature } = key;
         let Counts { first_seen, last_seen, alone, client, server } = counts;
         let services = services.iter().map(|ServicePortRef { service, port }| EdgeService {
@@ -208,6 +213,7 @@ impl From<&KnownEdge> for EdgeRecord {
         Self {
             edge_version: EDGE_VERSION,
             at: moment(*at),
+            bucket_minutes: *bucket_minutes,
             source: source.into(),
             destination: destination.into(),
             l4: (*l4).into(),
@@ -229,6 +235,7 @@ impl TryFrom<EdgeRecord> for KnownEdge {
         let EdgeRecord {
             edge_version: _,
             at,
+            bucket_minutes,
             source,
             destination,
             l4,
@@ -256,6 +263,7 @@ impl TryFrom<EdgeRecord> for KnownEdge {
         services.dedup();
         Ok(Self {
             at: time(at)?,
+            bucket_minutes,
             key: EdgeKey {
                 source: source.try_into()?,
                 destination: destination.try_into()?,

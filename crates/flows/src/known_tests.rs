@@ -63,6 +63,7 @@ fn edge() -> impl Strategy<Value = KnownEdge> {
     (peer(), peer(), l4, any::<bool>(), seen, tallies, services).prop_map(
         |(source, destination, l4, own, (at, a, b), (alone, client, server), services)| KnownEdge {
             at: Timestamp::from_nanos(at),
+            bucket_minutes: own.then_some(60),
             key: EdgeKey {
                 source,
                 destination,

@@ -1,6 +1,7 @@
 //! HTTP: one router of everything, and what holds for all of it: limits, headers, who asks.
 
 mod accept;
+mod agent;
 mod headers;
 mod idle;
 mod rate;
@@ -37,6 +38,8 @@ pub struct Served {
     pub api: Router,
     /// Flow logs sent in.
     pub uploads: Router,
+    /// The gRPC service for agents.
+    pub agents: Router,
 }
 
 /// One router of everything.
@@ -47,7 +50,7 @@ pub fn router(
     metrics: &Arc<Metrics>,
     shutdown: &Shutdown,
 ) -> Router {
-    let Served { health, pages, api, uploads } = served;
+    let Served { health, pages, api, uploads, agents } = served;
     let limits = &config.limits;
     let api = api
         .layer(from_fn(auth::demand_somebody))
@@ -65,7 +68,9 @@ pub fn router(
         .layer(from_fn_with_state(Arc::clone(auth), auth::authenticate))
         .merge(health)
         .layer(compression());
+    let agents = agents.layer(from_fn_with_state(agent::Door::new(config), agent::identify));
     people
+        .merge(agents)
         .layer(from_fn_with_state(shutdown.clone(), end_streams))
         .layer(from_fn_with_state(Arc::new(Headers::new(config)), headers::add))
         .layer(from_fn_with_state(Arc::new(Rate::new(limits.rate, limits.burst)), rate::limit))

@@ -29,6 +29,8 @@ pub use stream::Service;
 /// write for that node only. Without it, on loopback, the handshake is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentIdentity {
+    /// The cluster.
+    pub cluster: Name,
     /// The node or host.
     pub node: Name,
 }

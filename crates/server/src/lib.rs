@@ -3,6 +3,7 @@
 //! **Invariant**: adds freshness, not different logic: what a scope comes out as is decided in `advise` alone.
 
 pub mod app;
+pub mod archive;
 pub mod auth;
 pub mod clock;
 pub mod cluster;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod principal;
 pub mod problem;
 pub mod reload;
+pub mod review;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;

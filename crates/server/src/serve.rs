@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use ringfence_store::{Options, Sqlite, Store, StoreError};
 use tokio::task::JoinHandle;
+use tonic::server::NamedService;
 
 use crate::app::App;
 use crate::auth::{Auth, AuthError};
 use crate::config::Config;
 use crate::http::{self, Listener, Served};
+use crate::ingest::{self, Ingest, StartError};
 use crate::metrics::{Gauges, Metrics};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::tls::{Tls, TlsError};
@@ -43,6 +46,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// Flows cannot be taken in.
+    #[error("flows cannot be taken in")]
+    Ingest(#[from] StartError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -100,16 +106,19 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
 
     let (trigger, shutdown) = Shutdown::new();
     let app = Arc::new(App::new(Arc::clone(&store) as Arc<dyn Store>));
-    let file = store.path().to_owned();
-    let gauges = Gauges::default().with("store_bytes", "Bytes of the database", move || {
-        std::fs::metadata(&file).map_or(0, |data| i64::try_from(data.len()).unwrap_or(i64::MAX))
-    });
-    let metrics = Arc::new(Metrics::new(gauges));
+    let options = ingest::Options {
+        retention: Some(config.retention.age),
+        max_upload: config.limits.upload,
+        ..ingest::Options::default()
+    };
+    let ingest = Ingest::start(Arc::clone(&app), options, shutdown.clone())?;
+    let metrics = Arc::new(Metrics::new(gauges(&store, &ingest)));
     let served = Served {
         health: health::router(Arc::clone(&app)),
         pages: ui::router(),
         api: metrics::router(Arc::clone(&app), Arc::clone(&metrics)),
-        uploads: axum::Router::new(),
+        uploads: Router::new(),
+        agents: agents(&ingest),
     };
     let router = http::router(served, &config, &auth, &metrics, &shutdown);
 
@@ -121,11 +130,42 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     let running = tokio::spawn(async move {
         http::accept(listener, router, &config.limits, shutdown).await;
         tracing::info!("no more requests");
+        ingest.drain().await;
+        tracing::info!("everything taken in is stored");
         let _ = upkeep.await;
         tracing::info!("stopped");
     });
     tracing::info!(%address, scheme, "listening");
     Ok(Server { address, scheme, app, trigger, running })
+}
+
+/// The gRPC service, at the paths that gRPC calls it by.
+fn agents(ingest: &Ingest) -> Router {
+    fn name<S: NamedService>(_: &S) -> &'static str {
+        S::NAME
+    }
+    let service = ingest.grpc();
+    Router::new().route_service(&format!("/{}/{{*method}}", name(&service)), service)
+}
+
+/// What monitoring wants to know of the store and of ingest.
+fn gauges(store: &Sqlite, ingest: &Ingest) -> Gauges {
+    let file = store.path().to_owned();
+    let size = move || std::fs::metadata(&file).map_or(0, |data| data.len());
+    let stats = |read: fn(&ingest::Stats) -> u64| {
+        let ingest = ingest.clone();
+        move || read(ingest.stats())
+    };
+    Gauges::default()
+        .with("store_bytes", "Bytes of the database", size)
+        .with("ingest_streams", "Agents that are connected", stats(ingest::Stats::streams))
+        .with("ingest_queued", "Batches that wait to be stored", stats(ingest::Stats::queued))
+        .with("ingest_queued_bytes", "Bytes of them", stats(ingest::Stats::queued_bytes))
+        .with(
+            "ingest_failed_commits",
+            "Transactions that the store refused since the start",
+            stats(ingest::Stats::failed_commits),
+        )
 }
 
 impl Server {

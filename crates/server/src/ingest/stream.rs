@@ -105,12 +105,12 @@ impl Service {
         let node =
             Name::new(node).map_err(|fault| Status::invalid_argument(format!("node: {fault}")))?;
         if let Some(identity) = identity
-            && identity.node != node
+            && (identity.cluster != cluster || identity.node != node)
         {
-            let own = &identity.node;
-            tracing::warn!(%own, %node, "agent refused: another node than its certificate's");
+            let AgentIdentity { cluster: own_cluster, node: own } = identity;
+            tracing::warn!(%own_cluster, %own, %cluster, %node, "agent refused: another node than its certificate's");
             return Err(Status::permission_denied(format!(
-                "the certificate is for node {own}, not for {node}"
+                "the certificate is for node {own} of {own_cluster}, not for {node} of {cluster}"
             )));
         }
         if !self.0.options.new_clusters && self.0.app.cluster(&cluster).is_none() {

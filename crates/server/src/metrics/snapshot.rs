@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::cluster::{KindState, View};
 
 /// Reads a number at a moment.
-pub type Gauge = Arc<dyn Fn() -> i64 + Send + Sync>;
+pub type Gauge = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Numbers that others know, by name and help text.
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ impl Gauges {
         mut self,
         name: &'static str,
         help: &'static str,
-        read: impl Fn() -> i64 + Send + Sync + 'static,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
         self.0.push((name, help, Arc::new(read)));
         self
@@ -61,7 +61,10 @@ impl Snapshot {
         let mut gauges: Vec<Numbers<i64>> = others
             .0
             .iter()
-            .map(|(name, help, read)| Numbers { name, help, values: vec![(Vec::new(), read())] })
+            .map(|(name, help, read)| {
+                let value = i64::try_from(read()).unwrap_or(i64::MAX);
+                Numbers { name, help, values: vec![(Vec::new(), value)] }
+            })
             .collect();
         gauges.extend(clusters(app));
         Ok(Self { counters: flows(app)?, gauges })
