@@ -23,6 +23,10 @@ pub const EDGES: &[(&str, &[&str])] = &[
         "ringfence-generate",
         &["ringfence-advise", "ringfence-kube", "ringfence-model", "ringfence-policy"],
     ),
+    (
+        "ringfence-views",
+        &["ringfence-advise", "ringfence-inventory", "ringfence-model", "ringfence-policy"],
+    ),
     ("ringfence-store", &["ringfence-model"]),
     ("ringfence-bpf", &[]),
     ("ringfence-agent", &["ringfence-bpf", "ringfence-flows"]),
@@ -42,6 +46,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
             "ringfence-proto",
             "ringfence-store",
             "ringfence-testkit",
+            "ringfence-views",
         ],
     ),
     (
@@ -56,6 +61,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
             "ringfence-policy",
             "ringfence-server",
             "ringfence-store",
+            "ringfence-views",
         ],
     ),
     ("xtask", &[]),

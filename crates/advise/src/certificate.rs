@@ -11,6 +11,7 @@ use crate::readiness::Readiness;
 
 /// Whether a set of policies was proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Outcome {
     /// Every check held.
@@ -30,6 +31,7 @@ impl fmt::Display for Outcome {
 
 /// The proof of a generated set.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
     /// `ringfence.dev/v1alpha1`.
@@ -41,6 +43,7 @@ pub struct Certificate {
     /// For which workloads.
     pub scope: String,
     /// The time that the evidence covers.
+    #[cfg_attr(feature = "schema", schema(required))]
     pub window: Option<Window>,
     /// What was done to prove it.
     pub checks: Checks,
@@ -86,6 +89,8 @@ impl Certificate {
 
 /// First and last observation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateWindow))]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
     /// First observation.
@@ -98,6 +103,8 @@ pub struct Window {
 
 /// How much was checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateChecks))]
 #[serde(rename_all = "camelCase")]
 pub struct Checks {
     /// Connections judged with the policies as written, each for every kind of pod at either end.
@@ -108,6 +115,8 @@ pub struct Checks {
 
 /// An edge with what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateEdge))]
 #[serde(rename_all = "camelCase")]
 pub struct JudgedEdge {
     /// Who opens the connections.
@@ -130,6 +139,8 @@ pub struct JudgedEdge {
 
 /// An edge that the new set judges differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateChange))]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// `source -> destination port`.
@@ -142,6 +153,8 @@ pub struct Change {
 
 /// Which check failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateCheck))]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
     /// What was written, read back, is not what was meant.
@@ -158,6 +171,8 @@ pub enum Check {
 
 /// A check that did not hold, with a counter-example.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateFailure))]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// The check.
@@ -166,6 +181,7 @@ pub struct Failure {
     pub subject: String,
     /// One connection that shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub connection: Option<String>,
     /// The policies or rules at fault, with file and line.
     pub at_fault: Vec<String>,
@@ -189,6 +205,7 @@ impl fmt::Display for Failure {
 
 /// Why something is allowed that was not observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SlackCause {
     /// A workload is meant by nobody but shares the labels that a rule selects.
@@ -219,6 +236,7 @@ impl fmt::Display for SlackCause {
 
 /// Something that the set allows and nobody was seen doing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Slack {
     /// Why it is allowed.
@@ -235,6 +253,7 @@ pub struct Slack {
 
 /// The side whose policy allows a [`Slack`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SlackDirection {
     /// The destination's.
@@ -254,6 +273,8 @@ impl From<Direction> for SlackDirection {
 
 /// A diagnostic, for machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateMessage))]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// `note`, `warning` or `error`.
@@ -262,15 +283,18 @@ pub struct Message {
     pub code: &'static str,
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub subject: Option<String>,
     /// `file:line`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub origin: Option<String>,
     /// What is the matter.
     #[serde(rename = "message")]
     pub text: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub hint: Option<String>,
 }
 

@@ -1,8 +1,10 @@
 //! Observed edges judged by policies.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use ringfence_model::{Edge, L4, Nature};
+use ringfence_model::{Direction, Edge, L4, Nature};
+use ringfence_policy::{Judgement, RuleRef};
 use serde::Serialize;
 
 use crate::witness::World;
@@ -22,6 +24,7 @@ pub struct Checked<'a> {
 
 /// Whether the connections of an edge pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Passes {
     /// Between all pods.
     #[serde(rename = "allowed")]
@@ -52,6 +55,20 @@ impl fmt::Display for Passes {
 /// Judges edges, in their order.
 pub fn check<'a>(world: &World<'_>, edges: &'a [Edge]) -> Vec<Checked<'a>> {
     edges.iter().map(|edge| check_edge(world, edge)).collect()
+}
+
+/// The rules that let connections of an edge pass, at either end, sorted.
+pub fn rules(world: &World<'_>, edge: &Edge) -> Vec<RuleRef> {
+    let L4::Port(protocol, port) = edge.key.l4 else { return Vec::new() };
+    let mut rules = BTreeSet::new();
+    for connection in world.connections(&edge.key, protocol, port) {
+        for direction in Direction::BOTH {
+            if let Judgement::Allowed(items) = world.set().judge(direction, &connection) {
+                rules.extend(items);
+            }
+        }
+    }
+    rules.into_iter().collect()
 }
 
 fn check_edge<'a>(world: &World<'_>, edge: &'a Edge) -> Checked<'a> {

@@ -301,7 +301,7 @@ impl<'a> Judge<'a> {
 }
 
 /// Whether a decision speaks of an edge.
-pub(crate) fn decides(decision: &EdgeDecision, edge: &Edge) -> bool {
+pub fn decides(decision: &EdgeDecision, edge: &Edge) -> bool {
     speaks_of_edge(decision, &edge.key, &edge.services)
 }
 

@@ -15,6 +15,8 @@ const SHORTEST_WINDOW_HOURS: f64 = 12.0;
 
 /// The evidence for one workload.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = CertificateReadiness))]
 #[serde(rename_all = "camelCase")]
 pub struct Readiness {
     /// The workload, `namespace/Kind/name`.
@@ -27,6 +29,7 @@ pub struct Readiness {
     pub edges_seen_once: usize,
     /// Estimate of the probability that its next connection is on an edge not seen yet (Good-Turing: edges seen
     /// once divided by connections); `None` when nothing was observed.
+    #[cfg_attr(feature = "schema", schema(required))]
     pub unseen_probability: Option<f64>,
     /// What is missing, in plain words.
     pub gaps: Vec<String>,
@@ -126,7 +129,7 @@ fn ratio(once: usize, connections: u64) -> Option<f64> {
 }
 
 /// A warning when the flows cover too little time, or none.
-pub(crate) fn window_warning(
+pub fn window_warning(
     observed: Option<(Timestamp, Timestamp)>,
 ) -> Option<ringfence_model::Diagnostic> {
     let Some((first, last)) = observed else {

@@ -26,7 +26,8 @@ const VOLATILE_LABELS: [&str; 11] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
-pub(crate) fn is_volatile(key: &str) -> bool {
+/// Whether a label names one rollout, one run or one pod, so that it goes into no selector.
+pub fn is_volatile(key: &str) -> bool {
     VOLATILE_LABELS.contains(&key) || key.starts_with("topology.kubernetes.io/")
 }
 

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: adds freshness, not different logic: what a scope comes out as is decided in `advise` alone.
 
+pub mod api;
 pub mod app;
 pub mod archive;
 pub mod auth;

@@ -12,7 +12,7 @@ use ringfence_store::{DropReason, Ledger, Sqlite};
 use tonic::Code;
 
 use crate::agent::{Agent, Record, batch, channel, hello};
-use crate::server::{GRPC, now, start};
+use crate::server::{GRPC, now, prod, start};
 use crate::stalled::Stalled;
 
 fn store() -> Arc<Sqlite> {
@@ -55,7 +55,7 @@ async fn an_agent_writes_for_its_own_node_only() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // As the certificate of a TLS connection would say.
-    let certified = AgentIdentity { node: Name::new("n1").unwrap() };
+    let certified = AgentIdentity { cluster: prod(), node: Name::new("n1").unwrap() };
     let routes = Router::new().route_service(GRPC, ingest.grpc()).layer(axum::Extension(certified));
     tokio::spawn(axum::serve(listener, routes).into_future());
     let refused = Agent::connect(address, hello("n2", 1)).await.err().unwrap();
