@@ -29,7 +29,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ),
     ("ringfence-store", &["ringfence-model"]),
     ("ringfence-bpf", &[]),
-    ("ringfence-agent", &["ringfence-bpf", "ringfence-flows"]),
+    ("ringfence-agent", &["ringfence-bpf", "ringfence-flows", "ringfence-proto"]),
     ("ringfence-proto", &[]),
     ("ringfence-lab", &["ringfence-kube", "ringfence-model", "ringfence-policy"]),
     ("ringfence-testkit", &[]),

@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use ringfence_agent::batch::encode;
+use ringfence_agent::deliver::{Sender, SharedSpool, deliver};
 use ringfence_agent::owner::Sources;
 use ringfence_agent::privilege::drop_privileges;
+use ringfence_agent::spool::{Bounds, Spool};
 use ringfence_agent::watch::{Report, Watch};
 use ringfence_bpf::{Observer, Options, State, probe};
+use ringfence_proto::agent::MachineKind;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 /// Observes the connections of a node or host.
 #[derive(Debug, Parser)]
@@ -29,18 +34,105 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Deliver what is observed to a server, until interrupted
+    ///
+    /// What the server does not take is kept on disk, and delivered when it does.
+    Run {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        report: ReportArgs,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Write what is observed to stdout, a JSON object a line, until interrupted
     Watch {
         #[command(flatten)]
         place: Place,
-        /// Name of the node or host in the records; its host name by default
-        #[arg(long, value_name = "NAME")]
-        node: Option<String>,
-        /// Seconds from one report to the next
-        #[arg(long, value_name = "SECONDS", default_value = "10",
-              value_parser = clap::value_parser!(u64).range(1..=3600))]
-        interval: u64,
+        #[command(flatten)]
+        report: ReportArgs,
     },
+}
+
+/// What is said, and how often.
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// Name of the node or host; its host name by default
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Seconds from one report to the next
+    #[arg(long, value_name = "SECONDS", default_value = "10",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    interval: u64,
+}
+
+impl ReportArgs {
+    fn node(&self) -> anyhow::Result<String> {
+        match &self.node {
+            Some(node) => Ok(node.clone()),
+            None => {
+                let text = std::fs::read_to_string("/proc/sys/kernel/hostname");
+                Ok(text.context("the host name")?.trim().to_owned())
+            }
+        }
+    }
+}
+
+/// Where reports go.
+#[derive(Debug, clap::Args)]
+struct ServerArgs {
+    /// The server; plain http only on this machine
+    #[arg(long, value_name = "URL")]
+    server: String,
+    /// The cluster, as the server names it
+    #[arg(long, value_name = "NAME")]
+    cluster: String,
+    /// This machine is not a node of the cluster
+    #[arg(long)]
+    host: bool,
+    /// Directory for what the server does not have yet
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/ringfence-agent")]
+    spool: PathBuf,
+    /// Bytes that may wait there
+    #[arg(long, value_name = "BYTES", default_value = "268435456")]
+    spool_bytes: u64,
+    /// Minutes that something may wait there
+    #[arg(long, value_name = "MINUTES", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    spool_minutes: u64,
+    /// Certificates of who may have signed the server's, in PEM
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The agent's certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The key of the agent's certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let endpoint = Endpoint::from_shared(self.server.clone()).context("--server")?;
+        let read = |path: &PathBuf| {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        if endpoint.uri().scheme_str() != Some("https") {
+            let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+            let local = host == "localhost"
+                || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+            anyhow::ensure!(local, "--server: http is for this machine only (hint: use https)");
+            return Ok(endpoint);
+        }
+        let mut tls = ClientTlsConfig::new();
+        if let Some(ca) = &self.ca {
+            tls = tls.ca_certificate(Certificate::from_pem(read(ca)?));
+        }
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        }
+        endpoint.tls_config(tls).context("TLS")
+    }
 }
 
 /// Where things are on this machine.
@@ -77,7 +169,8 @@ impl Place {
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Probe { place } => tell(&place),
-        Command::Watch { place, node, interval } => watch(&place, node, interval),
+        Command::Watch { place, report } => watch(&place, &report),
+        Command::Run { place, report, server } => run(&place, &report, &server),
     };
     match outcome {
         Ok(code) => code,
@@ -119,14 +212,8 @@ fn tell(place: &Place) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(refused)))
 }
 
-fn watch(place: &Place, node: Option<String>, interval: u64) -> anyhow::Result<ExitCode> {
-    let node = match node {
-        Some(node) => node,
-        None => {
-            let text = std::fs::read_to_string("/proc/sys/kernel/hostname");
-            text.context("the host name")?.trim().to_owned()
-        }
-    };
+/// Starts to observe, and gives up the privileges that only this takes.
+fn start(place: &Place) -> anyhow::Result<Watch> {
     let observer = Observer::start(&place.options()?)?;
     for finding in observer.findings() {
         if let State::Refused(reason) = &finding.state {
@@ -135,10 +222,41 @@ fn watch(place: &Place, node: Option<String>, interval: u64) -> anyhow::Result<E
         }
     }
     let sources = Sources { proc: place.proc.clone(), pod_logs: place.pod_logs.clone() };
-    let mut watch = Watch::new(observer, sources)?;
+    let watch = Watch::new(observer, sources)?;
     drop_privileges().context("privileges cannot be dropped")?;
+    Ok(watch)
+}
+
+fn watch(place: &Place, report: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let node = report.node()?;
+    let mut watch = start(place)?;
     eprintln!("observing as {node}");
-    watch.run(Duration::from_secs(interval), |report| write(&report, &node))?;
+    watch.run(Duration::from_secs(report.interval), |report| write(&report, &node))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(place: &Place, report: &ReportArgs, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+    let node = report.node()?;
+    let endpoint = server.endpoint()?;
+    let bounds =
+        Bounds { bytes: server.spool_bytes, age: Duration::from_mins(server.spool_minutes) };
+    let spool = Spool::open(&server.spool, bounds)
+        .with_context(|| format!("the spool {}", server.spool.display()))?;
+    let spool = SharedSpool::new(spool);
+    let mut watch = start(place)?;
+    let machine = if server.host { MachineKind::Host } else { MachineKind::Node };
+    let sender = Sender { cluster: server.cluster.clone(), node: node.clone(), machine };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let delivered = spool.clone();
+    std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
+        runtime.block_on(deliver(endpoint, sender, delivered, |error| {
+            eprintln!("warning: {:#}", anyhow::format_err!("{error}"));
+        }));
+    })?;
+    eprintln!("observing as {node}");
+    watch.run(Duration::from_secs(report.interval), |report| {
+        spool.lock().keep(report.number, encode(&report, &node))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,87 @@
+use std::sync::Arc;
+
+use ringfence_bpf::{Counts, Losses};
+use ringfence_flows::Volume;
+
+use super::*;
+use crate::owner::Pod;
+
+fn observation(port: u16) -> Observation {
+    let name = Some(("shop".to_owned(), "web-1".to_owned()));
+    Observation {
+        side: Side::Client,
+        transport: Transport::Tcp,
+        local: "10.1.0.5".parse().unwrap(),
+        owner: Some(Owner::Pod(Arc::new(Pod { uid: "u".to_owned(), name }))),
+        remote: "fd00::9".parse().unwrap(),
+        port,
+        dialled: Some(Dialled { ip: "10.96.0.1".parse().unwrap(), port: 80 }),
+        opened: 5,
+        refused: 2,
+        sent: Volume { bytes: 500, packets: 10 },
+        received: Volume::default(),
+    }
+}
+
+fn report(observations: Vec<Observation>) -> Report {
+    Report {
+        interval: Interval {
+            start: "2026-03-02T01:00:00Z".parse().unwrap(),
+            end: "2026-03-02T01:00:10Z".parse().unwrap(),
+        },
+        number: (1, 1),
+        observations,
+        losses: Losses::default(),
+        unattributed: 0,
+    }
+}
+
+fn decode(encoded: &Encoded) -> Body {
+    Body::decode(&*encoded.body).unwrap()
+}
+
+#[test]
+fn what_repeats_is_said_once() {
+    let machine = Observation { owner: Some(Owner::Machine), dialled: None, ..observation(82) };
+    let batches = encode(&report(vec![observation(80), observation(81), machine]), "node-1");
+    let [batch] = &batches[..] else { panic!("{batches:?}") };
+    let Body { base, strings, endpoints, dialled, records, losses } = decode(batch);
+    assert_eq!((batch.records, base, losses), (3, 1_772_413_200_000_000_000, vec![]));
+    assert_eq!(strings, ["u", "shop", "web-1", "node-1"]);
+    let pod =
+        Endpoint { ip: vec![10, 1, 0, 5], namespace: 2, pod: 3, pod_uid: 1, ..Endpoint::default() };
+    let own = Endpoint { ip: vec![10, 1, 0, 5], node: 4, ..Endpoint::default() };
+    assert_eq!(endpoints[0], pod);
+    assert_eq!((endpoints[1].ip.len(), &endpoints[2], endpoints.len()), (16, &own, 3));
+    assert_eq!(dialled, [SocketAddress { ip: vec![10, 96, 0, 1], port: 80 }]);
+    let records = records.unwrap();
+    assert_eq!((records.local, records.remote), (vec![0, 0, 2], vec![1, 1, 1]));
+    assert_eq!((records.server_port, records.dialled), (vec![80, 81, 82], vec![1, 1, 0]));
+    assert_eq!((records.opened, records.refused), (vec![5; 3], vec![2; 3]));
+    assert_eq!((records.length, records.traffic), (vec![10_000_000; 3], vec![true; 3]));
+    assert_eq!(records.side, [1; 3]);
+}
+
+#[test]
+fn long_reports_are_cut_and_losses_told_once() {
+    let observations = (0..10_000).map(|port| observation(port + 1)).collect();
+    let mut report = report(observations);
+    report.losses.unparsed = 7;
+    let batches = encode(&report, "node-1");
+    let records: Vec<u32> = batches.iter().map(|batch| batch.records).collect();
+    assert_eq!(records, [4096, 4096, 1808]);
+    let losses: Vec<usize> = batches.iter().map(|batch| decode(batch).losses.len()).collect();
+    assert_eq!(losses, [1, 0, 0]);
+    assert_eq!(encode(&report, "node-1"), batches);
+}
+
+#[test]
+fn losses_are_told_without_records_and_nothing_is_not_told() {
+    assert_eq!(encode(&report(vec![]), "node-1"), []);
+    let mut report = report(vec![]);
+    report.losses.overflow = Counts { opened: 3, refused: 1, ..Counts::default() };
+    report.losses.datagrams_unknown = 5;
+    let body = decode(&encode(&report, "node-1")[0]);
+    let told: Vec<_> = body.losses.iter().map(|loss| (loss.reason(), loss.count)).collect();
+    assert_eq!(told, [(LossReason::MapFull, 4), (LossReason::Unattributed, 5)]);
+}
