@@ -9,6 +9,7 @@ pub mod auth;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod demo;
 pub mod event;
 pub mod health;
 pub mod http;

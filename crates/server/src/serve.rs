@@ -20,7 +20,7 @@ use crate::ingest::{self, Ingest, StartError};
 use crate::metrics::{Gauges, Metrics};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::tls::{Tls, TlsError};
-use crate::{health, metrics, ui};
+use crate::{health, metrics, ui, watch};
 
 /// A server that runs.
 pub struct Server {
@@ -111,6 +111,7 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
         max_upload: config.limits.upload,
         ..ingest::Options::default()
     };
+    let watches = watch::start(Arc::clone(&app), &config.clusters, shutdown.clone()).await;
     let ingest = Ingest::start(Arc::clone(&app), options, shutdown.clone())?;
     let metrics = Arc::new(Metrics::new(gauges(&store, &ingest)));
     let served = Served {
@@ -132,6 +133,7 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
         tracing::info!("no more requests");
         ingest.drain().await;
         tracing::info!("everything taken in is stored");
+        watches.ended().await;
         let _ = upkeep.await;
         tracing::info!("stopped");
     });

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use ringfence_server::config::{Config, Flags};
+use ringfence_server::demo::Demo;
 use ringfence_server::serve::{self, PATIENCE, Server};
 use tracing_subscriber::EnvFilter;
 
@@ -21,8 +22,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
         .build()
         .context("cannot start threads")?;
     let result = runtime.block_on(async {
-        let server = serve::start(config).await?;
-        until_stopped(server).await
+        if !args.demo {
+            return until_stopped(serve::start(config).await?).await;
+        }
+        let demo = tokio::task::spawn_blocking(Demo::new).await??;
+        let store = std::sync::Arc::clone(&demo.store);
+        until_stopped(serve::start_over(config, store).await?).await
     });
     // What hangs after the patience of the server is cut off.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -14,7 +14,7 @@ use super::cookie::Cookie;
 use super::oidc::{CALLBACK, LoginError};
 use super::secret::{Digest, NoRandom};
 use super::sessions::Origin;
-use super::{Auth, Gate, Remote};
+use super::{Auth, Gate, Remote, Session};
 use crate::problem::{Json, Problem, Query};
 
 /// How somebody can come in here.
@@ -27,6 +27,8 @@ pub(super) struct Methods {
     token: bool,
     /// Where to send the browser for the `OpenID` provider.
     oidc: Option<&'static str>,
+    /// For who is in already: what requests that change something must send as `X-CSRF-Token`.
+    csrf: Option<String>,
 }
 
 /// Comes in with a token.
@@ -56,13 +58,18 @@ pub fn router(auth: Arc<Auth>) -> Router {
         .with_state(auth)
 }
 
-async fn methods(State(auth): State<Arc<Auth>>) -> Json<Methods> {
-    Json(match &auth.gate {
-        Gate::Local => Methods { open: true, token: false, oidc: None },
+async fn methods(
+    State(auth): State<Arc<Auth>>,
+    session: Option<Extension<Session>>,
+) -> Json<Methods> {
+    let (open, token, oidc) = match &auth.gate {
+        Gate::Local => (true, false, None),
         Gate::Demanded { tokens, oidc } => {
-            Methods { open: false, token: tokens.is_some(), oidc: oidc.is_some().then_some(BEGIN) }
+            (false, tokens.is_some(), oidc.is_some().then_some(BEGIN))
         }
-    })
+    };
+    let csrf = session.map(|Extension(session)| session.csrf.to_string());
+    Json(Methods { open, token, oidc, csrf })
 }
 
 async fn login(
