@@ -32,7 +32,7 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ("ringfence-agent", &["ringfence-bpf", "ringfence-flows", "ringfence-proto"]),
     ("ringfence-proto", &[]),
     ("ringfence-lab", &["ringfence-kube", "ringfence-model", "ringfence-policy"]),
-    ("ringfence-testkit", &[]),
+    ("ringfence-testkit", &["ringfence-proto"]),
     (
         "ringfence-server",
         &[

@@ -9,7 +9,7 @@ use ringfence_model::flow::{
     End, Flow, IcmpKind, Packet, Seen, Sense, Socket, SocketStage, TcpFlags, Transport, Verdict,
 };
 use ringfence_model::resolve::Hint;
-use ringfence_model::{Labels, Name, PodRef, Port, Protocol, WorkloadRef};
+use ringfence_model::{Labels, Name, PodRef, Port, Protocol, Timestamp, WorkloadRef};
 use serde::Deserialize;
 
 use crate::address;
@@ -20,11 +20,13 @@ use crate::ledger::Skip;
 use crate::moment::Moments;
 use crate::reader::Item;
 
+pub(crate) mod stream;
+
 /// The fields of `flow.Flow` that matter, as text.
 #[derive(Default)]
 struct Raw<'a> {
     flow: bool,
-    time: Option<&'a [u8]>,
+    time: Option<Time<'a>>,
     node: Option<&'a [u8]>,
     verdict: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
@@ -36,9 +38,23 @@ struct Raw<'a> {
     event_type: Option<u8>,
     point: Option<&'a [u8]>,
     xlate_point: Option<&'a [u8]>,
-    cookie: Option<&'a [u8]>,
+    cookie: Option<Number<'a>>,
     lost: Option<&'a [u8]>,
     other: bool,
+}
+
+/// A moment, as text in JSON.
+#[derive(Clone, Copy)]
+enum Time<'a> {
+    Text(&'a [u8]),
+    Known(Timestamp),
+}
+
+/// A number, as text in JSON.
+#[derive(Clone, Copy)]
+enum Number<'a> {
+    Text(&'a [u8]),
+    Known(u64),
 }
 
 /// One end.
@@ -54,9 +70,9 @@ struct RawEnd<'a> {
 #[derive(Default)]
 struct RawTransport<'a> {
     name: &'a [u8],
-    source: Option<&'a [u8]>,
-    destination: Option<&'a [u8]>,
-    icmp_type: Option<&'a [u8]>,
+    source: Option<Number<'a>>,
+    destination: Option<Number<'a>>,
+    icmp_type: Option<Number<'a>>,
     flags: TcpFlags,
 }
 
@@ -113,7 +129,12 @@ impl Hubble {
 
     fn flow(&mut self, raw: Raw<'_>) -> Result<Item, Fault> {
         let time = raw.time.ok_or(Fault::Missing("time"))?;
-        let time = self.moments.parse(time).ok_or_else(|| Fault::value("time", time))?;
+        let time = match time {
+            Time::Text(text) => {
+                self.moments.parse(text).ok_or_else(|| Fault::value("time", text))?
+            }
+            Time::Known(time) => time,
+        };
         let verdict = raw.verdict.unwrap_or_default();
         let socket = match raw.kind {
             Some(b"SOCK") => true,
@@ -187,7 +208,7 @@ impl<'a> Raw<'a> {
                 self.flow = true;
                 return at.object(|key, at| self.member(key, at, ends));
             }
-            b"time" => self.time = self.time.or(at.string()?),
+            b"time" => self.time = self.time.or(at.string()?.map(Time::Text)),
             b"node_name" => self.node = self.node.or(at.string()?),
             b"verdict" => {
                 self.flow = true;
@@ -225,7 +246,7 @@ impl<'a> Raw<'a> {
             }
             b"trace_observation_point" => self.point = at.string()?,
             b"sock_xlate_point" => self.xlate_point = at.string()?,
-            b"socket_cookie" => self.cookie = Some(at.value()?),
+            b"socket_cookie" => self.cookie = Some(Number::Text(at.value()?)),
             b"lost_events" => self.lost = Some(at.value()?),
             b"node_status" | b"agent_event" | b"debug_event" => {
                 self.other = true;
@@ -299,9 +320,9 @@ impl<'a> RawTransport<'a> {
         let mut raw = Self { name, ..Self::default() };
         at.object(|key, at| {
             match key {
-                b"source_port" => raw.source = Some(at.value()?),
-                b"destination_port" => raw.destination = Some(at.value()?),
-                b"type" => raw.icmp_type = Some(at.value()?),
+                b"source_port" => raw.source = Some(Number::Text(at.value()?)),
+                b"destination_port" => raw.destination = Some(Number::Text(at.value()?)),
+                b"type" => raw.icmp_type = Some(Number::Text(at.value()?)),
                 b"flags" if at.at_object()? => {
                     return at.object(|flag, at| {
                         let flag = match flag {
@@ -345,7 +366,7 @@ impl<'a> RawTransport<'a> {
             }));
         }
         // The types: RFC 792 and RFC 4443. Protobuf leaves out a zero, which is the echo reply of IPv4.
-        let kind = unsigned(self.icmp_type.unwrap_or(b"0"));
+        let kind = self.icmp_type.map_or(Some(0), Number::get);
         let kind = |request, reply| match kind {
             Some(kind) if kind == request => IcmpKind::EchoRequest,
             Some(kind) if kind == reply => IcmpKind::EchoReply,
@@ -358,21 +379,42 @@ impl<'a> RawTransport<'a> {
         })
     }
 
-    fn socket(&self, cookie: Option<&[u8]>, stage: SocketStage) -> Result<Option<Socket>, Fault> {
+    fn socket(
+        &self,
+        cookie: Option<Number<'_>>,
+        stage: SocketStage,
+    ) -> Result<Option<Socket>, Fault> {
         let Some(protocol) = self.protocol() else { return Ok(None) };
-        let text = cookie.ok_or(Fault::Missing("socket_cookie"))?;
-        let cookie = unsigned(text).ok_or_else(|| Fault::value("socket_cookie", text))?;
+        let number = cookie.ok_or(Fault::Missing("socket_cookie"))?;
+        let cookie = number.get().ok_or_else(|| number.fault("socket_cookie"))?;
         let port = port("destination_port", self.destination)?;
         Ok(Some(Socket { cookie, protocol, port, stage }))
     }
 }
 
-fn port(field: &'static str, text: Option<&[u8]>) -> Result<Port, Fault> {
-    let text = text.ok_or(Fault::Missing(field))?;
-    unsigned(text)
+impl Number<'_> {
+    fn get(self) -> Option<u64> {
+        match self {
+            Self::Text(text) => unsigned(text),
+            Self::Known(number) => Some(number),
+        }
+    }
+
+    fn fault(self, field: &'static str) -> Fault {
+        match self {
+            Self::Text(text) => Fault::value(field, text),
+            Self::Known(number) => Fault::value(field, number.to_string().as_bytes()),
+        }
+    }
+}
+
+fn port(field: &'static str, number: Option<Number<'_>>) -> Result<Port, Fault> {
+    let number = number.ok_or(Fault::Missing(field))?;
+    number
+        .get()
         .and_then(|n| u16::try_from(n).ok())
         .and_then(Port::new)
-        .ok_or_else(|| Fault::value(field, text))
+        .ok_or_else(|| number.fault(field))
 }
 
 /// How many events Hubble says it lost.
@@ -415,13 +457,23 @@ impl Description {
         let Some(WireEndpoint { namespace, pod_name, labels, workloads }) = wire else {
             return Ok(Self::Nothing);
         };
-        if !pod_name.is_empty() {
-            return Self::pod(&namespace, &pod_name, &labels, &workloads)
-                .map(|hint| Self::Says(Arc::new(hint)))
-                .ok_or_else(|| Fault::value(field, text));
+        let workload = workloads.first().map(|workload| (&*workload.kind, &*workload.name));
+        Self::of(&namespace, &pod_name, &labels, workload).ok_or_else(|| Fault::value(field, text))
+    }
+
+    /// `None` when a name is none.
+    fn of(
+        namespace: &str,
+        pod: &str,
+        labels: &[String],
+        workload: Option<(&str, &str)>,
+    ) -> Option<Self> {
+        if !pod.is_empty() {
+            return Self::pod(namespace, pod, labels, workload)
+                .map(|hint| Self::Says(Arc::new(hint)));
         }
         let has = |label: &str| labels.iter().any(|l| l == label);
-        Ok(if has("reserved:host") {
+        Some(if has("reserved:host") {
             Self::Observer
         } else if has("reserved:remote-node") || has("reserved:kube-apiserver") {
             Self::Says(Arc::new(Hint::OtherNode))
@@ -437,16 +489,16 @@ impl Description {
         namespace: &str,
         pod: &str,
         labels: &[String],
-        workloads: &[WireWorkload],
+        workload: Option<(&str, &str)>,
     ) -> Option<Hint> {
         let namespace = Name::new(namespace).ok()?;
-        let workload = match workloads {
-            [WireWorkload { name, kind }, ..] => Some(WorkloadRef {
+        let workload = match workload {
+            Some((kind, name)) => Some(WorkloadRef {
                 namespace: namespace.clone(),
-                kind: kind.as_str().into(),
-                name: Name::new(name.as_str()).ok()?,
+                kind: kind.into(),
+                name: Name::new(name).ok()?,
             }),
-            [] => None,
+            None => None,
         };
         // Cilium's own labels are not the pod's. A label with another source than Kubernetes is not either.
         let labels: Labels = labels

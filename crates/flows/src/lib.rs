@@ -27,11 +27,12 @@ mod tally;
 
 pub use aggregate::{Aggregator, Bucketed, Observations, Options};
 pub use counter::{CountedEdge, CountedFlow, Counter, SideCounts, Sides};
+pub use hubble::stream::{HubbleEnd, HubbleFlow, HubbleStream, HubbleTransport};
 pub use known::{
     EDGE_VERSION, EdgeAddressClass, EdgeL4, EdgePeer, EdgeRecord, EdgeService, EdgeTally, KnownEdge,
 };
 pub use ledger::{Ledger, Skip};
-pub use reader::{ReadError, ReadOptions, read_file, read_flows};
+pub use reader::{ReadError, ReadOptions, read_file, read_flows, span_of};
 pub use record::{
     Counts, Observer, Record, RecordDestination, RecordPod, RecordProtocol, RecordSide,
     RecordSource, RecordWorkload, SocketAddress, VERSION, Volume,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{Flow, Origin};
+use ringfence_model::{Flow, Origin, Span, Timestamp};
 
 use crate::aggregate::Aggregator;
 use crate::fault::Fault;
@@ -154,7 +154,58 @@ pub fn read_flows(
     name: &str,
     options: ReadOptions,
     aggregator: &mut Aggregator<'_, impl Resolver>,
+    progress: impl FnMut(u64),
+) -> Result<(), ReadError> {
+    read_lines(input, name, options, progress, |line, at| match line {
+        Outcome::Oversized => aggregator.oversized(at()),
+        Outcome::Item(Item::Flow(flow)) => aggregator.add(&flow),
+        Outcome::Item(Item::Known(edge)) => aggregator.know(*edge),
+        Outcome::Item(Item::Lost(events)) => aggregator.lost(events),
+        Outcome::Item(Item::Skip(reason)) => aggregator.skip(reason),
+        Outcome::Fault(fault) => aggregator.malformed(&fault, at()),
+    })
+}
+
+/// From the first flow of a log to just after the last; `None` without flows. Reads all of it.
+pub fn span_of(
+    input: impl Read,
+    name: &str,
+    options: ReadOptions,
+) -> Result<Option<Span>, ReadError> {
+    let mut span: Option<(Timestamp, Timestamp)> = None;
+    read_lines(
+        input,
+        name,
+        options,
+        |_| {},
+        |line, _| {
+            if let Outcome::Item(Item::Flow(Flow { start, end, .. })) = line {
+                let (first, last) = span.get_or_insert((start, end));
+                *first = start.min(*first);
+                *last = end.max(*last);
+            }
+        },
+    )?;
+    Ok(span.map(|(from, last)| Span {
+        from,
+        until: Timestamp::from_nanos(last.nanos().saturating_add(1)),
+    }))
+}
+
+/// A line as it was read.
+enum Outcome {
+    Item(Item),
+    Fault(Fault),
+    Oversized,
+}
+
+/// Reads a log. `each` is given every line that is not blank, and where it is.
+fn read_lines(
+    input: impl Read,
+    name: &str,
+    options: ReadOptions,
     mut progress: impl FnMut(u64),
+    mut each: impl FnMut(Outcome, &dyn Fn() -> Origin),
 ) -> Result<(), ReadError> {
     let origin = Origin::new(name, 0);
     let mut taken = 0;
@@ -173,17 +224,12 @@ pub fn read_flows(
         while let Some(line) = input.next()? {
             number = number.saturating_add(1);
             let at = || origin.at(number);
-            match line {
-                Line::Oversized => aggregator.oversized(at()),
+            let outcome = match line {
+                Line::Oversized => Outcome::Oversized,
                 Line::Whole(line) if line.trim_ascii().is_empty() => continue,
-                Line::Whole(line) => match format.decode(line) {
-                    Ok(Item::Flow(flow)) => aggregator.add(&flow),
-                    Ok(Item::Known(edge)) => aggregator.know(*edge),
-                    Ok(Item::Lost(events)) => aggregator.lost(events),
-                    Ok(Item::Skip(reason)) => aggregator.skip(reason),
-                    Err(fault) => aggregator.malformed(&fault, at()),
-                },
-            }
+                Line::Whole(line) => format.decode(line).map_or_else(Outcome::Fault, Outcome::Item),
+            };
+            each(outcome, &at);
             lines += 1;
         }
         Ok(())

@@ -4,19 +4,28 @@
 mod agents;
 mod body;
 mod counted;
+mod directory;
+mod log;
 mod queue;
+mod relay;
 mod stats;
 mod stream;
+mod upload;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::post;
 use ringfence_model::Name;
 use ringfence_proto::agent::ingest_server::IngestServer;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::config::{Relay, WatchedDirectory};
 use crate::shutdown::Shutdown;
 
 use agents::Agents;
@@ -58,6 +67,8 @@ pub struct Options {
     pub scratch: PathBuf,
     /// How long a file of a watched directory must have been left alone before it is read.
     pub quiet: Duration,
+    /// How often what came from a relay is stored.
+    pub step: Duration,
 }
 
 impl Default for Options {
@@ -73,6 +84,7 @@ impl Default for Options {
             max_upload: 4 << 30,
             scratch: std::env::temp_dir(),
             quiet: Duration::from_secs(5),
+            step: Duration::from_secs(5),
         }
     }
 }
@@ -89,6 +101,10 @@ struct Shared {
     agents: Arc<Agents>,
     stats: Arc<Stats>,
     shutdown: Shutdown,
+    /// One log is read at a time, because each takes memory.
+    logs: Semaphore,
+    /// What follows relays and directories.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// Why ingest does not start.
@@ -110,7 +126,8 @@ impl Ingest {
         let (queue, jobs) = Queue::new(options.queue, Arc::clone(&stats));
         let writer = writer::Writer::new(Arc::clone(&app), &options, &agents, &stats);
         std::thread::Builder::new().name("ingest".to_owned()).spawn(move || writer.run(jobs))?;
-        Ok(Self(Arc::new(Shared { app, options, queue, agents, stats, shutdown })))
+        let (logs, tasks) = (Semaphore::new(1), Mutex::default());
+        Ok(Self(Arc::new(Shared { app, options, queue, agents, stats, shutdown, logs, tasks })))
     }
 
     /// The gRPC service for agents.
@@ -122,13 +139,44 @@ impl Ingest {
             .max_encoding_message_size(limit)
     }
 
+    /// `POST /api/v1/clusters/{cluster}/flows`: a log as the body. The body is streamed, under a limit of its own.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/api/v1/clusters/{cluster}/flows", post(upload::take))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(self.clone())
+    }
+
+    /// Follows Hubble Relays until the shutdown.
+    pub fn relays(&self, relays: &[Relay]) {
+        for relay in relays {
+            self.0.tasks().spawn(relay::follow(Arc::clone(&self.0), relay.clone()));
+        }
+    }
+
+    /// Reads the logs that appear in a directory, until the shutdown.
+    pub fn directory(&self, directory: &WatchedDirectory) {
+        self.0.tasks().spawn(directory::watch(Arc::clone(&self.0), directory.clone()));
+    }
+
     /// What was done so far.
     pub fn stats(&self) -> &Stats {
         &self.0.stats
     }
 
-    /// Waits until everything that was taken in is stored, or was refused by the store.
+    /// Waits until everything that was taken in is stored, or was refused by the store. After the shutdown was
+    /// requested nothing more comes then.
     pub async fn drain(&self) {
+        if self.0.shutdown.is_requested() {
+            let tasks = std::mem::take(&mut *self.0.tasks());
+            tasks.join_all().await;
+        }
         self.0.queue.drained().await;
+    }
+}
+
+impl Shared {
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

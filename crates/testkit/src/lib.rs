@@ -1,5 +1,7 @@
 //! Doubles of the systems that Ringfence talks to, for tests: they speak the real protocols over loopback.
 
 pub mod api_server;
+pub mod relay;
 
 pub use api_server::ApiServer;
+pub use relay::Relay;

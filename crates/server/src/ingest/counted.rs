@@ -1,8 +1,8 @@
 //! From what the flows crate counts to what the store keeps.
 
-use ringfence_flows::{Bucket, CountedEdge, SideCounts, Sides};
+use ringfence_flows::{Bucket, CountedEdge, Ledger as Lines, SideCounts, Sides, Skip};
 use ringfence_model::{Edge, Name};
-use ringfence_store::{Counted, Counts, Tally};
+use ringfence_store::{Counted, Counts, DropReason, Ledger, Tally};
 
 /// What agents counted.
 pub(super) fn counted(cluster: &Name, edge: CountedEdge) -> Counted {
@@ -17,7 +17,6 @@ pub(super) fn counted(cluster: &Name, edge: CountedEdge) -> Counted {
     Counted { cluster: cluster.clone(), at, key, counts, services }
 }
 
-#[expect(dead_code, reason = "logs and relays come with the next commits")]
 /// What an aggregator told, which merges the sides by itself.
 pub(super) fn told(cluster: &Name, buckets: Vec<Bucket>) -> impl Iterator<Item = Counted> {
     buckets.into_iter().flat_map(move |Bucket { at, edges }| {
@@ -31,4 +30,49 @@ pub(super) fn told(cluster: &Name, buckets: Vec<Bucket>) -> impl Iterator<Item =
 fn tally(counts: SideCounts) -> Tally {
     let SideCounts { opened, refused, denied, sent, received } = counts;
     Tally { opened, refused, denied, sent, received }
+}
+
+/// What became of the lines of a log or the messages of a relay. Those that only add to a connection count as stored
+/// with it.
+pub(super) fn ledger(lines: &Lines) -> Ledger {
+    let Lines {
+        used,
+        repeated,
+        replies,
+        translations,
+        skipped: _,
+        outside_window,
+        loss_reports,
+        malformed,
+        oversized,
+        lost_events,
+        evicted: _,
+    } = lines;
+    let skipped: u64 = Skip::ALL.into_iter().map(|reason| lines.skipped(reason)).sum();
+    let dropped = [
+        (DropReason::Malformed, *malformed),
+        (DropReason::Oversized, *oversized),
+        (DropReason::LostAtSource, *lost_events),
+        (DropReason::NoConnection, replies + translations + skipped + loss_reports),
+        (DropReason::OutsideRetention, *outside_window),
+    ];
+    Ledger {
+        received: lines.lines(),
+        stored: used + repeated,
+        duplicate: 0,
+        dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
+    }
+}
+
+/// What a ledger has more than an earlier one of the same source.
+pub(super) fn more(now: &Ledger, before: &Ledger) -> Ledger {
+    let Ledger { received, stored, duplicate, dropped } = now;
+    let earlier = |reason| before.dropped.get(reason).copied().unwrap_or_default();
+    let dropped = dropped.iter().map(|(reason, count)| (*reason, count - earlier(reason)));
+    Ledger {
+        received: received - before.received,
+        stored: stored - before.stored,
+        duplicate: duplicate - before.duplicate,
+        dropped: dropped.filter(|(_, count)| *count > 0).collect(),
+    }
 }

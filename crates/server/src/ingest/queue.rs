@@ -14,7 +14,6 @@ pub(super) enum Job {
     /// Count and store a batch.
     Batch(Waiting),
     /// Store what was counted elsewhere.
-    #[expect(dead_code, reason = "logs and relays come with the next commits")]
     Ready(Ready),
     /// Say when everything before is done.
     Mark(oneshot::Sender<()>),

@@ -4,6 +4,8 @@
 mod agent;
 mod faults;
 mod kill;
+mod logs;
+mod relay;
 mod server;
 mod stalled;
 mod storm;
