@@ -113,12 +113,16 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     };
     let watches = watch::start(Arc::clone(&app), &config.clusters, shutdown.clone()).await;
     let ingest = Ingest::start(Arc::clone(&app), options, shutdown.clone())?;
+    ingest.relays(&config.relays);
+    for directory in &config.directories {
+        ingest.directory(directory);
+    }
     let metrics = Arc::new(Metrics::new(gauges(&store, &ingest)));
     let served = Served {
         health: health::router(Arc::clone(&app)),
         pages: ui::router(),
         api: metrics::router(Arc::clone(&app), Arc::clone(&metrics)),
-        uploads: Router::new(),
+        uploads: ingest.router(),
         agents: agents(&ingest),
     };
     let router = http::router(served, &config, &auth, &metrics, &shutdown);
