@@ -121,7 +121,7 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     let served = Served {
         health: health::router(Arc::clone(&app)),
         pages: ui::router(),
-        api: metrics::router(Arc::clone(&app), Arc::clone(&metrics)),
+        api: api(&app).merge(metrics::router(Arc::clone(&app), Arc::clone(&metrics))),
         uploads: ingest.router(),
         agents: agents(&ingest),
     };
@@ -143,6 +143,16 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     });
     tracing::info!(%address, scheme, "listening");
     Ok(Server { address, scheme, app, trigger, running })
+}
+
+/// The API, and what it says of itself.
+fn api(app: &Arc<App>) -> Router {
+    let (router, document) = crate::api::router(Arc::clone(app)).split_for_parts();
+    let described = move || {
+        let document = document.clone();
+        async move { axum::Json(document) }
+    };
+    Router::new().nest("/api/v1", router.route("/openapi.json", axum::routing::get(described)))
 }
 
 /// The gRPC service, at the paths that gRPC calls it by.

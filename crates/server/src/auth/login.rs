@@ -1,4 +1,4 @@
-//! The requests by which somebody comes in and goes out.
+//! The requests by which somebody comes in and goes out, and `GET /me`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use super::cookie::Cookie;
 use super::oidc::{CALLBACK, LoginError};
 use super::secret::{Digest, NoRandom};
 use super::sessions::Origin;
-use super::{Auth, Gate, Remote, Session};
+use super::{Auth, Gate, Remote, Session, Viewer};
+use crate::principal::Principal;
 use crate::problem::{Json, Problem, Query};
 
 /// How somebody can come in here.
@@ -27,8 +28,6 @@ pub(super) struct Methods {
     token: bool,
     /// Where to send the browser for the `OpenID` provider.
     oidc: Option<&'static str>,
-    /// For who is in already: what requests that change something must send as `X-CSRF-Token`.
-    csrf: Option<String>,
 }
 
 /// Comes in with a token.
@@ -37,6 +36,18 @@ pub(super) struct Methods {
 pub(super) struct TokenLogin {
     /// The token, as `ringfence token` printed it.
     token: String,
+}
+
+/// Who asks.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Me {
+    /// The name of the token, the name that the `OpenID` provider gave, or `local`.
+    name: String,
+    /// `viewer`, `editor` or `admin`.
+    role: &'static str,
+    /// What requests that change something must send as `X-CSRF-Token`; null without a session.
+    csrf: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,28 +59,30 @@ pub(super) struct Arrival {
 
 const BEGIN: &str = "/api/v1/login/oidc";
 
-/// `/api/v1/login` and `/api/v1/logout`.
+/// `/api/v1/login`, `/api/v1/logout` and `/api/v1/me`.
 pub fn router(auth: Arc<Auth>) -> Router {
     Router::new()
         .route("/api/v1/login", routing::get(methods).post(login))
         .route(BEGIN, routing::get(depart))
         .route(CALLBACK, routing::get(arrive))
         .route("/api/v1/logout", routing::post(logout))
+        .route("/api/v1/me", routing::get(me))
         .with_state(auth)
 }
 
-async fn methods(
-    State(auth): State<Arc<Auth>>,
-    session: Option<Extension<Session>>,
-) -> Json<Methods> {
-    let (open, token, oidc) = match &auth.gate {
-        Gate::Local => (true, false, None),
+async fn methods(State(auth): State<Arc<Auth>>) -> Json<Methods> {
+    Json(match &auth.gate {
+        Gate::Local => Methods { open: true, token: false, oidc: None },
         Gate::Demanded { tokens, oidc } => {
-            (false, tokens.is_some(), oidc.is_some().then_some(BEGIN))
+            Methods { open: false, token: tokens.is_some(), oidc: oidc.is_some().then_some(BEGIN) }
         }
-    };
+    })
+}
+
+async fn me(Viewer(principal): Viewer, session: Option<Extension<Session>>) -> Json<Me> {
+    let Principal { name, role } = principal;
     let csrf = session.map(|Extension(session)| session.csrf.to_string());
-    Json(Methods { open, token, oidc, csrf })
+    Json(Me { name, role: role.as_str(), csrf })
 }
 
 async fn login(
