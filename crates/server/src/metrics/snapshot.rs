@@ -164,8 +164,14 @@ impl Collector for Snapshot {
         }
         for Numbers { name, help, values } in &self.gauges {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (labels, value) in values {
-                ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+            match &values[..] {
+                // One number without labels: no braces around nothing.
+                [(labels, value)] if labels.is_empty() => ConstGauge::new(*value).encode(family)?,
+                values => {
+                    for (labels, value) in values {
+                        ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+                    }
+                }
             }
         }
         Ok(())
