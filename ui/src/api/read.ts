@@ -110,7 +110,7 @@ export function address(wire: Wire["Address"]): AddressRow {
     firstSeen: time(wire.firstSeen),
     lastSeen: time(wire.lastSeen),
     allowed: wire.allowed,
-    edges: wire.edges.map(({ id, edge }) => ({ id, pattern: pattern(edge) })),
+    edges: wire.edges.flatMap(({ id, edge }) => (edge ? [{ id, pattern: pattern(edge) }] : [])),
   };
 }
 

@@ -79,6 +79,14 @@ describe("the layout", () => {
         ).toBe(true);
   });
 
+  test("a group where everybody calls everybody is no ribbon", () => {
+    const nodes = Array.from({ length: 200 }, (_, i) => node(`w${i}`));
+    const { links } = large(200, 1000);
+    const [group] = layout({ nodes, links }).groups;
+    expect(group).toBeDefined();
+    expect((group?.width ?? 0) / (group?.height ?? 1)).toBeLessThan(6);
+  });
+
   test("the same graph gets the same picture, whatever the order", () => {
     const graph = large(100, 300);
     expect(layout({ nodes: graph.nodes.toReversed(), links: graph.links })).toEqual(layout(graph));

@@ -134,11 +134,16 @@ function layered(members: readonly string[], links: readonly [string, string][])
   for (const [source, target] of forward.toSorted(([a], [b]) => (order.get(a) ?? 0) - (order.get(b) ?? 0)))
     rank.set(target, Math.max(rank.get(target) ?? 0, (rank.get(source) ?? 0) + 1));
 
+  // Where everybody calls everybody, ways are as long as there are nodes: several ranks then share a layer.
+  const ranks = [...rank.values()].reduce((most, one) => Math.max(most, one), 0) + 1;
+  const most = Math.max(6, Math.ceil(Math.sqrt(members.length)));
+  const layerOf = (id: string) => Math.floor(((rank.get(id) ?? 0) * Math.min(ranks, most)) / ranks);
+
   const linked = new Set(forward.flat());
   const layers: string[][] = [];
   const alone: string[] = [];
   for (const id of members) {
-    if (linked.has(id)) (layers[rank.get(id) ?? 0] ??= []).push(id);
+    if (linked.has(id)) (layers[layerOf(id)] ??= []).push(id);
     else alone.push(id);
   }
   const dense = layers.filter((layer) => layer !== undefined && layer.length > 0);

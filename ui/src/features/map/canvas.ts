@@ -90,13 +90,13 @@ export function openMap(container: HTMLElement, { hover, pick, groupName }: Hand
           .elements()
           .filter((element) => !keep.has(element.id()))
           .remove();
+        // All that is new at once: one by one takes long.
+        core.add(wanted.filter(({ data }) => core.getElementById(String(data.id)).empty()));
+        if (fresh) return;
         for (const element of wanted) {
           const known = core.getElementById(String(element.data.id));
-          if (known.empty()) core.add(element);
-          else {
-            known.data(element.data);
-            if (element.position) known.position(element.position);
-          }
+          known.data(element.data);
+          if (element.position) known.position(element.position);
         }
       });
       if (fresh) core.fit(undefined, 24);

@@ -1,0 +1,245 @@
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { launch } from "./browser.ts";
+import { serious } from "./stage.ts";
+
+// Against a real `ringfence serve --demo`, with the pages that are in the binary.
+//   RINGFENCE       the binary; target/debug/ringfence when left out
+//   RINGFENCE_PORT  where it shall listen
+//   PICTURES        a folder for screenshots of every view
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const BINARY = process.env.RINGFENCE ?? `${ROOT}target/debug/ringfence`;
+const PORT = process.env.RINGFENCE_PORT ?? "18099";
+const HERE = `http://127.0.0.1:${PORT}`;
+
+let server: ChildProcess | undefined;
+let browser: Browser;
+/** Of the demo. */
+let cluster = "";
+const NAMESPACE = "shop";
+
+async function start(): Promise<void> {
+  server = spawn(BINARY, ["serve", "--demo", "--listen", `127.0.0.1:${PORT}`], {
+    cwd: ROOT,
+    stdio: "ignore",
+  });
+  for (let left = 600; left > 0; left--) {
+    const answer = await fetch(`${HERE}/api/v1/clusters`).catch(() => null);
+    if (answer?.ok) {
+      const { items } = (await answer.json()) as { items: { name: string }[] };
+      cluster = items[0]?.name ?? "";
+      return;
+    }
+    await new Promise((next) => setTimeout(next, 100));
+  }
+  throw new Error(`${BINARY} does not answer at ${HERE}`);
+}
+
+async function stop(): Promise<void> {
+  const ended = new Promise((end) => server?.once("exit", end));
+  server?.kill("SIGTERM");
+  await ended;
+}
+
+beforeAll(async () => {
+  await start();
+  browser = await launch();
+});
+afterAll(async () => {
+  await browser?.close();
+  await stop();
+});
+
+interface Options {
+  readonly locale?: string;
+  readonly colorScheme?: "light" | "dark";
+}
+
+async function open(path: string, { locale = "en", colorScheme = "light" }: Options = {}): Promise<Page> {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 720 },
+    locale,
+    colorScheme,
+    timezoneId: "UTC",
+    acceptDownloads: true,
+  });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => expect.soft(error.message).toBe("no error"));
+  page.on("console", (message) => {
+    const expected = /Failed to load resource|ERR_/.test(message.text());
+    if (message.type() === "error" && !expected) expect.soft(message.text()).toBe("no complaint");
+  });
+  await page.goto(HERE + path);
+  return page;
+}
+
+const scope = (query = "") => `/network/${cluster}/${NAMESPACE}${query}`;
+const generated = (page: Page) => page.getByText(/^(PROVEN|FAILED)$/);
+
+async function downloaded(page: Page, item: string): Promise<string> {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    (async () => {
+      await page.getByRole("button", { name: "Download" }).click();
+      await page.getByRole("menuitem", { name: item }).click();
+    })(),
+  ]);
+  return readFileSync(await download.path(), "utf8");
+}
+
+/** What the command line makes of the example under the review as the server has it now. */
+async function commandLine(): Promise<string> {
+  const review = await (await fetch(`${HERE}/api/v1/clusters/${cluster}/reviews/${NAMESPACE}/yaml`)).text();
+  const shop = `${ROOT}examples/shop`;
+  return execFileSync(
+    BINARY,
+    [
+      "generate",
+      "--cluster",
+      `${shop}/cluster`,
+      "--flows",
+      `${shop}/flows.jsonl.zst`,
+      "--review",
+      "-",
+      "-n",
+      NAMESPACE,
+    ],
+    { cwd: ROOT, input: review, encoding: "utf8", stdio: ["pipe", "pipe", "ignore"] },
+  );
+}
+
+describe("from the first page to a proven policy", () => {
+  test("with five clicks, and the same as from the command line", async () => {
+    const page = await open("/");
+    await page.getByRole("link", { name: new RegExp(cluster) }).click();
+    await page.getByRole("link", { name: NAMESPACE, exact: true }).click();
+    await page.getByRole("tab", { name: "Generated Policy" }).click();
+    await page.getByText("PROVEN", { exact: true }).waitFor();
+    const text = await downloaded(page, "All as one YAML file");
+    expect(text).toContain("kind: NetworkPolicy");
+    expect(text).toBe(await commandLine());
+  });
+
+  test("a decision, a general rule and a range show in it, and undo takes them back", async () => {
+    const page = await open(scope("?tab=policy"));
+    await generated(page).waitFor();
+    const before = await downloaded(page, "All as one YAML file");
+
+    await page.getByRole("tab", { name: "Ingress" }).click();
+    const box = page.getByRole("checkbox", { name: /^Allow: web TCP\/8081 orders/ });
+    await box.uncheck();
+    await page.getByText("Forbade 1 connection by hand").waitFor();
+    await page.getByRole("button", { name: /General rule/ }).click();
+    await page.getByRole("menuitem", { name: /Allow all inside the namespace/ }).click();
+    await page.getByText("General rule: Allow all inside the namespace").waitFor();
+    await page.getByRole("tab", { name: "Egress" }).click();
+    await page.getByRole("button", { name: "Unresolved addresses" }).click();
+    await page.getByRole("button", { name: "Allow egress to IP mask" }).click();
+    await page.getByLabel("Range (CIDR)").fill("192.0.2.0/24");
+    await page.getByRole("dialog").getByRole("button", { name: "Allow", exact: true }).click();
+    await page.getByText("Allowed 192.0.2.0/24").waitFor();
+
+    await page.getByRole("tab", { name: "Generated Policy" }).click();
+    await generated(page).waitFor();
+    const changed = await downloaded(page, "All as one YAML file");
+    expect(changed).toContain("192.0.2.0/24");
+    expect(changed).toBe(await commandLine());
+
+    for (let i = 0; i < 3; i++) {
+      const version = await page.getByText(/^Version \d+$/).textContent();
+      await page.getByRole("button", { name: "Undo" }).first().click();
+      await page.waitForFunction((old) => !document.body.textContent.includes(old ?? "?"), version);
+    }
+    expect(await commandLine()).toBe(before);
+  });
+});
+
+test("a link shows another browser the same", async () => {
+  const page = await open(scope("?kind=Deployment&entity=web&tab=egress&search=TCP"));
+  const rows = await page.getByText(/^\d+ rows?$/).textContent();
+  const other = await open(page.url().replace(HERE, ""));
+  await other.getByText(rows ?? "", { exact: true }).waitFor();
+});
+
+test("two people decide at once: the second sees the conflict", async () => {
+  const [first, second] = [await open(scope()), await open(scope())];
+  const box = /^Allow: web TCP\/8081 orders/;
+  await second.getByRole("checkbox", { name: box }).waitFor();
+  // The second one does not hear of the first one's change.
+  await second.route("**/reviews/*", (route) =>
+    route.request().method() === "GET" ? route.abort() : route.continue(),
+  );
+  await first.getByRole("checkbox", { name: box }).uncheck();
+  await first.getByText("Forbade 1 connection by hand").waitFor();
+  await second
+    .getByRole("checkbox", { name: /^Allow: web TCP\/.* catalog/ })
+    .first()
+    .click();
+  await second.getByText("Somebody else changed this review").waitFor();
+  await second.unroute("**/reviews/*");
+  await second.getByRole("button", { name: "Keep theirs" }).click();
+  await first.getByRole("button", { name: "Undo" }).first().click();
+  await first.getByText("Undone").waitFor();
+});
+
+test("what one does the other sees by itself", async () => {
+  const [first, second] = [await open(scope()), await open(scope("?search=orders"))];
+  const box = /^Allow: web TCP\/8081 orders/;
+  await second.getByRole("checkbox", { name: box }).waitFor();
+  await second.getByText("web", { exact: true }).first().click();
+  await first.getByRole("checkbox", { name: box }).uncheck();
+  await second.waitForFunction(
+    () =>
+      document.querySelector<HTMLInputElement>('input[aria-label^="Allow: web TCP/8081 orders"]')?.checked ===
+      false,
+  );
+  await second.getByRole("complementary").waitFor();
+  await first.getByRole("button", { name: "Undo" }).first().click();
+  await first.getByText("Undone").waitFor();
+});
+
+test("the server restarts under an open page", async () => {
+  const page = await open(scope());
+  await page.getByRole("checkbox").first().waitFor();
+  await stop();
+  await page.getByText("The server does not answer").waitFor();
+  await start();
+  await page.getByText("The server does not answer").waitFor({ state: "detached" });
+  await page.getByRole("tab", { name: "Generated Policy" }).click();
+  await generated(page).waitFor();
+});
+
+const VIEWS = {
+  clusters: ["/", "main a"],
+  namespaces: ["/network/CLUSTER", "table"],
+  ingress: [`/network/CLUSTER/${NAMESPACE}`, "[role=checkbox], input[type=checkbox]"],
+  egress: [`/network/CLUSTER/${NAMESPACE}?tab=egress`, "input[type=checkbox]"],
+  addresses: [`/network/CLUSTER/${NAMESPACE}?tab=egress&show=addresses`, "input[type=checkbox]"],
+  topology: [`/network/CLUSTER/${NAMESPACE}?tab=topology`, ".map canvas"],
+  "generated-policy": [`/network/CLUSTER/${NAMESPACE}?tab=policy`, ".yaml"],
+  "policy-editor": [`/network/CLUSTER/${NAMESPACE}?tab=editor`, ".yaml, .notice"],
+  readiness: [`/network/CLUSTER/${NAMESPACE}?tab=readiness`, "table"],
+  configuration: ["/configuration/CLUSTER", "table"],
+} as const;
+
+describe.each([
+  ["en", "light"],
+  ["ja", "dark"],
+] as const)("every view in %s, %s", (locale, colorScheme) => {
+  test.each(Object.entries(VIEWS))("%s", async (name, [path, element]) => {
+    const page = await open(path.replace("CLUSTER", cluster), { locale, colorScheme });
+    await page.locator(element).first().waitFor();
+    await page.waitForTimeout(500);
+    expect(await serious(page)).toEqual([]);
+    const folder = process.env.PICTURES;
+    if (folder) {
+      mkdirSync(folder, { recursive: true });
+      await page.screenshot({ path: `${folder}/${name}${locale === "en" ? "" : `-${locale}`}.png` });
+    }
+    await page.context().close();
+  });
+});
