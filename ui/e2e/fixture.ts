@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import type { Wire } from "../src/api/client.ts";
+import type { Role } from "../src/domain/cluster.ts";
 
 // A small cluster in the shapes of the API, for tests that need states that no real server is easily brought to.
 
@@ -54,7 +55,7 @@ const forbidden = (source: string, destination: string) =>
 /** What the test's server knows; a test may change it. */
 export class Fixture {
   version = 3;
-  role: Wire["RoleName"] = "admin";
+  role: Role = "admin";
   ends: readonly Ends[] = ENDS;
   /** Answers that are faults: by path ending. */
   readonly faults = new Map<string, number>();
@@ -95,7 +96,7 @@ export class Fixture {
 
   private body(path: string, method: string, sent: unknown): unknown {
     const [, , , part, third, fourth] = path.split("/");
-    if (path === "/me") return { name: "local", role: this.role } satisfies Wire["Me"];
+    if (path === "/me") return { name: "local", role: this.role };
     if (path === "/clusters") return list([this.cluster()]);
     switch (part) {
       case "namespaces":

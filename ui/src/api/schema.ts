@@ -11,6 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Who changed what, newest first. */
         get: operations["listAudit"];
         put?: never;
         post?: never;
@@ -44,6 +45,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The unresolved addresses that entities talk with, and those that have an alias, sorted by address. */
         get: operations["listAddresses"];
         put?: never;
         post?: never;
@@ -60,12 +62,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The configuration of a cluster, with what was found in it. */
         get: operations["getConfiguration"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
         head?: never;
+        /** Changes the configuration of a cluster. */
         patch: operations["patchConfiguration"];
         trace?: never;
     };
@@ -78,6 +82,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** What a choice of labels would change about the selectors of workloads. */
         post: operations["previewLabels"];
         delete?: never;
         options?: never;
@@ -94,6 +99,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Makes an older version of the configuration the newest again. The profile stays as it is. */
         post: operations["undoConfiguration"];
         delete?: never;
         options?: never;
@@ -108,6 +114,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The versions of the configuration of a cluster, newest first. */
         get: operations["listConfigurationVersions"];
         put?: never;
         post?: never;
@@ -126,6 +133,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Who could reach whom otherwise than now, with other policies: what `ringfence diff` prints. */
         post: operations["diffPolicies"];
         delete?: never;
         options?: never;
@@ -140,6 +148,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The ingress and egress tables of a scope. */
         get: operations["listEdges"];
         put?: never;
         post?: never;
@@ -156,6 +165,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The workloads and Services of a cluster, sorted by namespace, kind and name. */
         get: operations["listEntities"];
         put?: never;
         post?: never;
@@ -172,6 +182,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Which rules decide a connection now: what `ringfence explain` prints. */
         get: operations["explain"];
         put?: never;
         post?: never;
@@ -188,6 +199,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * What is open to addresses, to every namespace, and to pods that do not exist yet: what `ringfence reach --exposure`
+         *     prints.
+         */
         get: operations["getExposure"];
         put?: never;
         post?: never;
@@ -204,6 +219,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Why a connection passes or not: now, and with the review's policies in place. */
         get: operations["explainLink"];
         put?: never;
         post?: never;
@@ -220,6 +236,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** What should be fixed about a cluster, the gravest first. A message is gone as soon as it is fixed. */
         get: operations["listMessages"];
         put?: never;
         post?: never;
@@ -236,6 +253,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The namespaces of a cluster, sorted by name. */
         get: operations["listNamespaces"];
         put?: never;
         post?: never;
@@ -252,6 +270,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The policies of a scope under its review, with their proof. */
         get: operations["generatePolicies"];
         put?: never;
         post?: never;
@@ -268,6 +287,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The policies of a scope as one stream of YAML: what `ringfence generate` prints. */
         get: operations["downloadPoliciesYaml"];
         put?: never;
         post?: never;
@@ -284,6 +304,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The policies of a scope as an archive: what `ringfence generate --output` writes. */
         get: operations["downloadPoliciesZip"];
         put?: never;
         post?: never;
@@ -300,6 +321,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The NetworkPolicies that are in the cluster, sorted by namespace and name. */
         get: operations["listExistingPolicies"];
         put?: never;
         post?: never;
@@ -318,6 +340,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Tries policies out on the recorded edges of a namespace. Nothing is stored. */
         post: operations["judgePolicies"];
         delete?: never;
         options?: never;
@@ -332,6 +355,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Who can reach whom over what, under the policies that are in the cluster: what `ringfence reach` prints. */
         get: operations["getReach"];
         put?: never;
         post?: never;
@@ -348,6 +372,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** How much evidence there is for the workloads of a scope. */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -364,12 +389,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The review of a namespace. */
         get: operations["getReview"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
         head?: never;
+        /** Changes the review of a namespace. */
         patch: operations["patchReview"];
         trace?: never;
     };
@@ -382,6 +409,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Makes an older version of the review of a namespace the newest again. */
         post: operations["undoReview"];
         delete?: never;
         options?: never;
@@ -396,6 +424,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The versions of the review of a namespace, newest first. */
         get: operations["listReviewVersions"];
         put?: never;
         post?: never;
@@ -412,6 +441,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** The review of a namespace as a file, which `ringfence generate --review` reads. */
         get: operations["getReviewYaml"];
         put?: never;
         post?: never;
@@ -428,6 +458,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Who talks to whom in a scope: the workloads of it with all their peers. */
         get: operations["getTopology"];
         put?: never;
         post?: never;
@@ -444,23 +475,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** What has changed, as server-sent events (WHATWG HTML, 9.2), so that pages refresh by themselves. */
         get: operations["watchEvents"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["getMe"];
         put?: never;
         post?: never;
         delete?: never;
@@ -476,6 +492,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Where flows come from, and what became of them. */
         get: operations["listSources"];
         put?: never;
         post?: never;
@@ -531,8 +548,8 @@ export interface components {
         AddressClass: "internal" | "external" | "unknown";
         /** @description One edge with the address. */
         AddressEdge: {
-            /** @description How `decide` names it. */
-            edge: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it; missing where a review cannot. */
+            edge?: components["schemas"]["EdgePattern"];
             /** @description The id of its row among the edges. */
             id: string;
             /** @description Why. */
@@ -808,7 +825,7 @@ export interface components {
             /** @description The namespaces concerned. */
             namespaces: string[];
         };
-        /** @description The configuration of a cluster. The ETag of the response is the version. */
+        /** @description The configuration of a cluster. The `ETag` of the response is the version. */
         Configuration: {
             /** @description Names for addresses. */
             aliases: components["schemas"]["Alias"][];
@@ -1278,7 +1295,10 @@ export interface components {
             direction: components["schemas"]["Direction"];
             /** @description The ids of the edge rows that it lets pass. */
             edges: string[];
-            /** @description Its place in the list, from 0. */
+            /**
+             * Format: int32
+             * @description Its place in the list, from 0.
+             */
             index: number;
             /**
              * Format: int32
@@ -1293,7 +1313,7 @@ export interface components {
              * @description Only what was observed from this time on (RFC 3339).
              */
             from?: string;
-            /** @description The namespace whose recorded edges they are judged on, and that manifests without one are in. */
+            /** @description The namespace whose recorded edges they are judged on, and a manifest without one is in `default`. */
             namespace: string;
             /** @description Names of policies of the namespace that are taken away. */
             remove?: string[];
@@ -1607,13 +1627,6 @@ export interface components {
             }[];
             /** @description How many there are in all, on every page. */
             total: number;
-        };
-        /** @description Who asks, and what they may do. */
-        Me: {
-            /** @description The name of the token, the subject of the login, or `local` on loopback without authentication. */
-            name: string;
-            /** @description What they may do; each role includes those before it. */
-            role: components["schemas"]["RoleName"];
         };
         /** @description Something that people should know. */
         Message: {
@@ -1951,7 +1964,7 @@ export interface components {
             /** @description What to do. */
             change: string;
         };
-        /** @description A review at a version. The ETag of the response is the version. */
+        /** @description A review at a version. The `ETag` of the response is the version. */
         Review: {
             /** @description When. */
             at?: components["schemas"]["Time"];
@@ -2047,11 +2060,6 @@ export interface components {
             /** @description What was stored: the decisions without those of the configuration. */
             yaml: string;
         };
-        /**
-         * @description The roles.
-         * @enum {string}
-         */
-        RoleName: "viewer" | "editor" | "admin";
         /**
          * @description The direction of a CIDR rule, spelled as in the review file.
          * @enum {string}
@@ -2420,12 +2428,12 @@ export interface operations {
     };
     listAddresses: {
         parameters: {
-            query: {
-                /** @description The namespace. */
-                namespace: string;
-                /** @description Only entities of this kind, `Service` among them. */
+            query?: {
+                /** @description Only with entities of this namespace. */
+                namespace?: string;
+                /** @description Only with entities of this kind; needs the namespace. */
                 kind?: string;
-                /** @description Only the entity of this name. */
+                /** @description Only with the entity of this name; needs the namespace. */
                 name?: string;
                 /** @description Only what was observed from this time on (RFC 3339). */
                 from?: string;
@@ -2435,7 +2443,7 @@ export interface operations {
                 class?: "internal" | "external" | "aliased" | "unknown";
                 /** @description Only of one table. */
                 direction?: "ingress" | "egress";
-                /** @description Only rows that have this text in the address, the alias, the ports or the entities. */
+                /** @description Only rows that have this text in the address, the alias, the ports or the entities; case does not matter. */
                 search?: string;
                 /** @description The page, from 1. */
                 page?: number;
@@ -2503,6 +2511,7 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
+                /** @description the ETag of the version that the change was made from */
                 "If-Match": string;
             };
             path: {
@@ -2518,12 +2527,15 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    /** @description the version, in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Configuration"];
                 };
             };
+            /** @description somebody else changed it in between: `current` is the newest version */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2532,6 +2544,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the If-Match header is missing */
             428: {
                 headers: {
                     [name: string]: unknown;
@@ -2587,6 +2600,7 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
+                /** @description the ETag of the newest version */
                 "If-Match": string;
             };
             path: {
@@ -2602,10 +2616,30 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    /** @description the version, in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Configuration"];
+                };
+            };
+            /** @description somebody else changed it in between: `current` is the newest version */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the If-Match header is missing */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             default: {
@@ -3255,6 +3289,8 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    /** @description the version, in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3293,6 +3329,7 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
+                /** @description the ETag of the newest version */
                 "If-Match": string;
             };
             path: {
@@ -3309,12 +3346,15 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    /** @description the version, in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Review"];
                 };
             };
+            /** @description somebody else changed it in between: `current` is the newest version */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3323,6 +3363,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the If-Match header is missing */
             428: {
                 headers: {
                     [name: string]: unknown;
@@ -3456,33 +3497,6 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Event"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    getMe: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
                 };
             };
             default: {
