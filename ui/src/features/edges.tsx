@@ -20,7 +20,7 @@ import {
   type SortKey,
   sorted,
 } from "../domain/edge.ts";
-import { useFormat, useTexts } from "../i18n/texts.tsx";
+import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
 import { AddressTable } from "./addresses.tsx";
 import { EdgeDetail } from "./edge-detail.tsx";
 import { GeneralRulePick } from "./general-rule.tsx";
@@ -305,11 +305,12 @@ function EdgeTable({ place, direction, all, total }: EdgeTableProps) {
 /** What the review makes of an edge; the reason on pointing at it. */
 export function VerdictBadge({ edge, pending }: { readonly edge: Edge; readonly pending: boolean }) {
   const t = useTexts();
+  const say = usePhrase();
   const tone = { allowed: "good", forbidden: "bad", unknown: "mute" }[edge.verdict];
   return (
-    <span className="verdict" title={edge.reason}>
+    <span className="verdict" title={say(edge.reason)}>
       <span className={`badge ${tone}${pending ? " pending" : ""}`}>{t.edges.verdicts[edge.verdict]}</span>
-      <span className="dim">{edge.decision ? t.edges.decided[edge.decision] : edge.reason}</span>
+      <span className="dim">{edge.decision ? t.edges.decided[edge.decision] : say(edge.reason)}</span>
     </span>
   );
 }

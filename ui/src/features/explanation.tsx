@@ -6,7 +6,7 @@ import { Failure, Loading } from "../components/state.tsx";
 import type { Peer } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
 import type { Lens } from "../domain/topology.ts";
-import { useTexts } from "../i18n/texts.tsx";
+import { usePhrase, useTexts } from "../i18n/texts.tsx";
 
 interface ExplanationProps {
   readonly scope: Scope;
@@ -44,11 +44,12 @@ export function Explanation({ scope, link, lens }: ExplanationProps) {
 
 function Side({ name, side }: { readonly name: string; readonly side: Wire["ExplainedSide"] }) {
   const t = useTexts();
+  const say = usePhrase();
   const Icon = side.allowed ? IconCircleCheck : IconCircleX;
   return (
     <div className="side">
       <div className={side.allowed ? "good-text" : "bad-text"}>
-        <Icon size={15} stroke={1.8} aria-hidden /> <strong>{name}</strong> {side.verdict}
+        <Icon size={15} stroke={1.8} aria-hidden /> <strong>{name}</strong> {say(side.verdict)}
       </div>
       <ul className="lines">
         {side.because.map((rule) => (

@@ -30,7 +30,7 @@ import {
   rulesOf,
   slackByCause,
 } from "../domain/policy.ts";
-import { useFormat, useTexts } from "../i18n/texts.tsx";
+import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
 
 /** The generated policy tab: what the review comes out as, and the proof of it. */
 export function GeneratedTab({ place }: { readonly place: NetworkPlace }) {
@@ -298,6 +298,7 @@ interface EdgeFoldProps {
 }
 
 function EdgeFold({ title, list, open = false }: EdgeFoldProps) {
+  const say = usePhrase();
   return (
     <details open={open && list.length > 0}>
       <summary>{title}</summary>
@@ -305,7 +306,7 @@ function EdgeFold({ title, list, open = false }: EdgeFoldProps) {
         {list.slice(0, 200).map((one) => (
           <li key={`${one.source} ${one.destination} ${one.port}`}>
             {one.source} → {one.destination} <span className="mono">{one.port}</span>
-            <div className="dim">{one.reason}</div>
+            <div className="dim">{say(one.reason)}</div>
           </li>
         ))}
       </ul>

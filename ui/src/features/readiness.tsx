@@ -6,7 +6,7 @@ import { Empty, Ready } from "../components/state.tsx";
 import { level, SHORTEST_HOURS } from "../domain/cluster.ts";
 import { peerName } from "../domain/edge.ts";
 import { ENTITY_KINDS, member } from "../domain/place.ts";
-import { useFormat, useTexts } from "../i18n/texts.tsx";
+import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
 import { OutOfTime } from "./out-of-time.tsx";
 
 const TONES = { good: "good", fair: "warn", poor: "bad", none: "mute" } as const;
@@ -15,6 +15,7 @@ const TONES = { good: "good", fair: "warn", poor: "bad", none: "mute" } as const
 export function ReadinessTab({ place }: { readonly place: NetworkPlace }) {
   const t = useTexts();
   const format = useFormat();
+  const say = usePhrase();
   const query = useQuery(readinessQuery(place.scope));
   return (
     <Ready query={query}>
@@ -90,7 +91,7 @@ export function ReadinessTab({ place }: { readonly place: NetworkPlace }) {
                         {one.gaps.length === 0 ? (
                           <span className="dim">{t.readiness.complete}</span>
                         ) : (
-                          one.gaps.map((gap) => <div key={gap}>{gap}</div>)
+                          one.gaps.map((gap) => <div key={gap}>{say(gap)}</div>)
                         )}
                       </td>
                     </tr>

@@ -1,6 +1,7 @@
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
 import { en, type Texts } from "./en.ts";
 import { ja } from "./ja.ts";
+import { phrase } from "./phrases.ts";
 
 export const LANGUAGES = { en, ja } as const satisfies Record<string, Texts>;
 export type Language = keyof typeof LANGUAGES;
@@ -47,6 +48,12 @@ export function useTexts(): Texts {
 
 export function useLanguage(): Spoken {
   return useContext(Context);
+}
+
+/** Says the server's phrases in the language. */
+export function usePhrase(): (text: string) => string {
+  const { language } = useContext(Context);
+  return useMemo(() => (text: string) => phrase(language, text), [language]);
 }
 
 /** How numbers and times are written in the language. */
