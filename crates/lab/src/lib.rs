@@ -8,6 +8,8 @@
 
 pub mod enforcement;
 mod network;
+pub mod play;
 pub mod services;
+pub mod talk;
 
 pub use network::{Lab, LabError};

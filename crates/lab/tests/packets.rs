@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ringfence_kube::read::Reader;
+use ringfence_lab::play::Play;
+use ringfence_lab::talk::Spot;
 use ringfence_lab::{Lab, enforcement};
 use ringfence_model::object::{Objects, Pod, TargetPort};
 use ringfence_model::{Direction, NetworkPolicy, PeerMatch, Peers, PodRef, Port, Protocol};
@@ -256,4 +258,36 @@ fn services_lead_to_their_endpoints() {
         let (_, from) = listener.accept().expect("each endpoint gets its share");
         assert_eq!(from.ip(), web.ips[0]);
     }
+}
+
+#[test]
+fn the_play_has_the_parts_of_the_example() {
+    let text = include_str!("../../../examples/shop/expected-edges.json");
+    let play: Play = serde_json::from_str(text).unwrap();
+    let objects = objects("");
+    let parts = play.parts(&objects);
+    let part = |name: &str| {
+        let mut found = parts.iter().filter(|(pod, _)| pod.name.as_str().starts_with(name));
+        found.next().unwrap().1
+    };
+    let service = |name: &str, port: u16| {
+        let found = objects.services.iter().find(|s| s.reference.name.as_str() == name).unwrap();
+        SocketAddr::new(found.cluster_ips[0], port)
+    };
+    let calls: BTreeSet<String> = part("web-").call.iter().map(Spot::to_string).collect();
+    let named = [
+        ("TCP", service("cart", 7000)),
+        ("TCP", service("catalog", 80)),
+        ("TCP", service("orders", 80)),
+        ("TCP", service("recommendations-v1", 80)),
+        ("TCP", service("kube-dns", 53)),
+        ("UDP", service("kube-dns", 53)),
+    ];
+    let expected: BTreeSet<String> = named.iter().map(|(p, at)| format!("{p}/{at}")).collect();
+    assert_eq!(calls, expected);
+    // A database is none of the pods of the application whose name its own begins with.
+    let database = part("orders-db-").call.iter().filter(|spot| spot.protocol == Protocol::Tcp);
+    assert!(database.clone().any(|spot| spot.at.port() == 5432));
+    assert!(!database.clone().any(|spot| spot.at == service("cart", 7000)));
+    assert!(part("cache-").answer.iter().any(|spot| spot.at.port() == 6379));
 }
