@@ -590,7 +590,12 @@ INLINE int packet(struct __sk_buff *skb, enum way way)
 	int icmp = protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
 
 	if (!icmp && protocol != PROTOCOL_UDP && protocol != PROTOCOL_SCTP) {
-		/* Hop-by-hop, routing, fragment, destination options: there may be something of ours behind them. */
+		/* Hop-by-hop, routing, fragment, destination options: there may be something of ours behind them. Behind the
+		 * first mostly is the kernel's own membership in multicast groups (RFC 3810), which is not. */
+		__u8 next = 0;
+
+		if (v6 && protocol == 0 && !bpf_skb_load_bytes(skb, 40, &next, 1) && next == PROTOCOL_ICMPV6)
+			return 1;
 		if (v6 && (protocol == 0 || protocol == 43 || protocol == 44 || protocol == 60))
 			lose(now, LOSS_UNPARSED);
 		return 1;
