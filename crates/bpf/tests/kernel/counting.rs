@@ -10,13 +10,17 @@ use ringfence_bpf::{Counts, Direction, Mechanism, State, Transport};
 use crate::namespace::{Namespace, Pair, Seen, observer, options};
 
 const CLIENTS: u16 = 8;
-const CONNECTIONS: u64 = 250;
 const REQUEST: [u8; 100] = [1; 100];
 const ANSWER: [u8; 300] = [2; 300];
 const FAMILIES: [(bool, IpAddr); 2] = [
     (true, IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2))),
     (false, IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2))),
 ];
+
+/// Connections of each client: few enough for every day, unless more are asked for.
+fn connections() -> u64 {
+    std::env::var("RINGFENCE_CONNECTIONS").map_or(250, |number| number.parse().unwrap())
+}
 
 /// Listens in the namespace and handles so many connections.
 fn serve(
@@ -61,13 +65,14 @@ fn short_connections_are_counted_exactly_while_the_tables_turn() {
     let Some(mut observer) = observer(&options()) else { return };
     let pair = Pair::new();
     let mut seen = Seen::default();
+    let connections = connections();
     for (v4, ip) in FAMILIES {
         let mut clients = Vec::new();
         let mut servers = Vec::new();
         for client in 0..CLIENTS {
             let to = SocketAddr::new(ip, 8000 + client);
-            servers.push(serve(&pair.server, to, CONNECTIONS, answer));
-            clients.push(pair.client.spawn(move || (0..CONNECTIONS).for_each(|_| ask(to))));
+            servers.push(serve(&pair.server, to, connections, answer));
+            clients.push(pair.client.spawn(move || (0..connections).for_each(|_| ask(to))));
         }
         // The tables turn in the midst of it, many times.
         while !servers.iter().all(std::thread::JoinHandle::is_finished) {
@@ -78,17 +83,17 @@ fn short_connections_are_counted_exactly_while_the_tables_turn() {
         for client in 0..CLIENTS {
             let out = seen.at(Direction::Out, v4, 8000 + client);
             let expected = Counts {
-                opened: CONNECTIONS,
-                closed: CONNECTIONS,
-                sent_bytes: CONNECTIONS * REQUEST.len() as u64,
-                received_bytes: CONNECTIONS * ANSWER.len() as u64,
+                opened: connections,
+                closed: connections,
+                sent_bytes: connections * REQUEST.len() as u64,
+                received_bytes: connections * ANSWER.len() as u64,
                 sent_packets: out.sent_packets,
                 received_packets: out.received_packets,
                 ..Counts::default()
             };
             assert_eq!(out, expected);
             // SYN, ACK, request, FIN at least.
-            assert!(out.sent_packets >= 4 * CONNECTIONS, "{out:?}");
+            assert!(out.sent_packets >= 4 * connections, "{out:?}");
             assert_mirrored(out, seen.at(Direction::In, v4, 8000 + client));
         }
     }
@@ -252,11 +257,12 @@ fn datagrams_are_counted_exactly_by_conversation() {
     let Some(mut observer) = observer(&options()) else { return };
     let pair = Pair::new();
     let mut seen = Seen::default();
+    let connections = connections();
     for (v4, ip) in FAMILIES {
         let server = pair.server.run(move || UdpSocket::bind((ip, 53)).unwrap());
         let echo = pair.server.spawn(move || {
             let mut buffer = [0; 1000];
-            for _ in 0..CONNECTIONS * 2 {
+            for _ in 0..connections * 2 {
                 let (_, from) = server.recv_from(&mut buffer).unwrap();
                 server.send_to(&ANSWER, from).unwrap();
             }
@@ -265,7 +271,7 @@ fn datagrams_are_counted_exactly_by_conversation() {
         // the other, which is then one conversation.
         let conversations = pair.client.run(move || {
             let mut ports = BTreeSet::new();
-            for client in 0..CONNECTIONS {
+            for client in 0..connections {
                 let any: SocketAddr = if v4 { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap();
                 let socket = UdpSocket::bind(any).unwrap();
                 ports.insert(socket.local_addr().unwrap().port());
@@ -290,10 +296,10 @@ fn datagrams_are_counted_exactly_by_conversation() {
         let expected = Counts {
             opened: conversations,
             answered: conversations,
-            sent_bytes: 2 * CONNECTIONS * REQUEST.len() as u64,
-            received_bytes: 2 * CONNECTIONS * ANSWER.len() as u64,
-            sent_packets: 2 * CONNECTIONS,
-            received_packets: 2 * CONNECTIONS,
+            sent_bytes: 2 * connections * REQUEST.len() as u64,
+            received_bytes: 2 * connections * ANSWER.len() as u64,
+            sent_packets: 2 * connections,
+            received_packets: 2 * connections,
             ..Counts::default()
         };
         assert_eq!(seen.at(Direction::Out, v4, 53), expected);
