@@ -30,6 +30,9 @@ const UDP: [u16; 3] = [53, 8125, 9999];
 /// Asked of every pod beside the ports that it declares: some are declared elsewhere only, one nowhere.
 const TCP: [u16; 3] = [6379, 8080, 9999];
 
+/// Written by `ringfence generate` for the example and its review, which retires one workload.
+const GENERATED: &str = include_str!("packets/generated.yaml");
+
 fn objects(policies: &str) -> Objects {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop/cluster");
     let mut reader = Reader::new();
@@ -204,6 +207,7 @@ fn packets_pass_as_the_engine_says() {
         ("names, ranges and namespaces", include_str!("packets/names.yaml")),
         ("addresses", include_str!("packets/addresses.yaml")),
         ("nothing in, nothing out", include_str!("packets/nothing.yaml")),
+        ("generated for the example", GENERATED),
     ];
     let lab = Lab::up(&format!("rf-packets-{}", std::process::id()), &objects("")).unwrap();
     answering(&lab, &objects(""), || {
@@ -290,4 +294,39 @@ fn the_play_has_the_parts_of_the_example() {
     assert!(database.clone().any(|spot| spot.at.port() == 5432));
     assert!(!database.clone().any(|spot| spot.at == service("cart", 7000)));
     assert!(part("cache-").answer.iter().any(|spot| spot.at.port() == 6379));
+}
+
+#[test]
+fn the_generated_policies_let_the_example_work() {
+    if !may_run() {
+        return;
+    }
+    let text = include_str!("../../../examples/shop/expected-edges.json");
+    let play: Play = serde_json::from_str(text).unwrap();
+    let objects = objects(GENERATED);
+    let lab = Lab::up(&format!("rf-play-{}", std::process::id()), &objects).unwrap();
+    lab.load(&enforcement::render(&objects)).unwrap();
+    let retired = |spot: &Spot| {
+        let services = objects.services.iter().filter(|s| s.cluster_ips.contains(&spot.at.ip()));
+        let pods = objects.pods.iter().filter(|pod| pod.ips.contains(&spot.at.ip()));
+        let names = services
+            .map(|service| service.reference.name.as_str())
+            .chain(pods.map(|pod| pod.reference.name.as_str()));
+        names.into_iter().any(|name| name.starts_with("recommendations-v1"))
+    };
+    let (mut kept, mut cut) = (0, 0);
+    answering(&lab, &objects, || {
+        for (pod, part) in play.parts(&objects) {
+            if pod.name.as_str().starts_with("recommendations-v1") {
+                continue;
+            }
+            let calls: Vec<_> = part.call.iter().map(|spot| (spot.at, spot.protocol)).collect();
+            let answered = lab.in_pod(&pod, || probe(&calls)).unwrap();
+            for (spot, answered) in part.call.iter().zip(answered) {
+                assert_eq!(answered, !retired(spot), "{pod} calls {spot}");
+                *(if answered { &mut kept } else { &mut cut }) += 1;
+            }
+        }
+    });
+    assert!(kept > 50 && cut >= 2, "{kept} kept, {cut} cut");
 }
