@@ -219,6 +219,11 @@ INLINE struct stream *begin(const struct control *now, struct sock *sk, __u8 dir
 	}
 	struct flow_key *key = &stream->key;
 
+	/* The counters of a socket that connects again begin anew. */
+	stream->sent_bytes = 0;
+	stream->received_bytes = 0;
+	stream->sent_packets = 0;
+	stream->received_packets = 0;
 	identify(sk, key);
 	key->protocol = PROTOCOL_TCP;
 	key->direction = direction;
@@ -257,24 +262,32 @@ INLINE __u64 advance_wrapping(__u64 *mark, __u32 to)
 	return step > 0 ? advance(mark, from + step) : 0;
 }
 
-/* Counts what went through the socket since the last time. */
-INLINE void settle(const struct control *now, struct stream *stream, struct tcp_sock *tcp, __u64 received)
+struct volume {
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 sent_packets;
+	__u64 received_packets;
+};
+
+/* What went through the socket since the last time. */
+INLINE struct volume measure(struct stream *stream, struct tcp_sock *tcp, __u64 received)
 {
-	__u64 sent_bytes = advance(&stream->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans);
-	__u64 received_bytes = advance(&stream->received_bytes, received);
-	__u64 sent_packets = advance_wrapping(&stream->sent_packets, tcp->segs_out);
-	__u64 received_packets = advance_wrapping(&stream->received_packets, tcp->segs_in);
+	struct volume volume = {
+		.sent_bytes = advance(&stream->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans),
+		.received_bytes = advance(&stream->received_bytes, received),
+		.sent_packets = advance_wrapping(&stream->sent_packets, tcp->segs_out),
+		.received_packets = advance_wrapping(&stream->received_packets, tcp->segs_in),
+	};
 
-	if (!(sent_bytes | received_bytes | sent_packets | received_packets))
-		return;
-	struct counts *counts = counts_of(now, &stream->key);
+	return volume;
+}
 
-	if (!counts)
-		return;
-	__sync_fetch_and_add(&counts->sent_bytes, sent_bytes);
-	__sync_fetch_and_add(&counts->received_bytes, received_bytes);
-	__sync_fetch_and_add(&counts->sent_packets, sent_packets);
-	__sync_fetch_and_add(&counts->received_packets, received_packets);
+INLINE void add(struct counts *counts, const struct volume *volume)
+{
+	__sync_fetch_and_add(&counts->sent_bytes, volume->sent_bytes);
+	__sync_fetch_and_add(&counts->received_bytes, volume->received_bytes);
+	__sync_fetch_and_add(&counts->sent_packets, volume->sent_packets);
+	__sync_fetch_and_add(&counts->received_packets, volume->received_packets);
 }
 
 INLINE void finish(const struct control *now, struct sock *sk, int before)
@@ -288,16 +301,18 @@ INLINE void finish(const struct control *now, struct sock *sk, int before)
 		return;
 	}
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct counts *counts = counts_of(now, &stream->key);
 
-	if (tcp) {
+	if (tcp && counts) {
 		/* The FIN has a sequence number and is in the socket's count, though it is no byte of the application. */
 		__u64 received = tcp->bytes_received;
 
 		if (received && sk->__sk_common.skc_flags & (1ul << SOCK_DONE))
 			received--;
-		settle(now, stream, tcp, received);
+		struct volume volume = measure(stream, tcp, received);
+
+		add(counts, &volume);
 	}
-	struct counts *counts = counts_of(now, &stream->key);
 	int error = sk->sk_err;
 
 	if (counts) {
@@ -313,7 +328,9 @@ INLINE void finish(const struct control *now, struct sock *sk, int before)
 			__sync_fetch_and_add(&counts->abandoned, 1);
 		}
 	}
-	bpf_sk_storage_delete(&streams, sk);
+	/* The socket may connect again. Its record goes when it goes, which is cheaper than to remove it here. */
+	stream->established = 0;
+	stream->key.direction = 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -362,7 +379,10 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	if (!sk || !stream || !now)
 		return 0;
-	if (!stream->key.direction)
+	/* A copy, because the connection may end meanwhile. */
+	struct flow_key key = stream->key;
+
+	if (!key.direction)
 		return 0;
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 
@@ -370,7 +390,14 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 		return 0;
 	__u64 received = tcp->bytes_received;
 
-	settle(now, stream, tcp, received ? received - 1 : 0);
+	struct volume volume = measure(stream, tcp, received ? received - 1 : 0);
+
+	if (!(volume.sent_bytes | volume.received_bytes | volume.sent_packets | volume.received_packets))
+		return 0;
+	struct counts *counts = counts_of(now, &key);
+
+	if (counts)
+		add(counts, &volume);
 	return 0;
 }
 
@@ -565,21 +592,18 @@ INLINE __u8 caller(const struct control *now, const struct conversation_key *key
 INLINE int packet(struct __sk_buff *skb, enum way way)
 {
 	void *data = (void *)(unsigned long)skb->data, *end = (void *)(unsigned long)skb->data_end;
-	int v6 = skb->family == AF_INET6 && (data + 1 > end || *(__u8 *)data >> 4 == 6);
-	__u8 protocol = 0;
+	__u8 first[10];
+	__u8 *header = data;
 
 	/* TCP leaves as early as possible: it is counted elsewhere. */
-	if (v6) {
-		if (data + 7 <= end)
-			protocol = ((__u8 *)data)[6];
-		else
-			bpf_skb_load_bytes(skb, 6, &protocol, 1);
-	} else {
-		if (data + 10 <= end)
-			protocol = ((__u8 *)data)[9];
-		else
-			bpf_skb_load_bytes(skb, 9, &protocol, 1);
+	if (data + sizeof(first) > end) {
+		if (bpf_skb_load_bytes(skb, 0, first, sizeof(first)))
+			return 1;
+		header = first;
 	}
+	int v6 = header[0] >> 4 == 6;
+	__u8 protocol = v6 ? header[6] : header[9];
+
 	if (protocol == PROTOCOL_TCP)
 		return 1;
 	const struct control *now = current_control();

@@ -31,7 +31,7 @@ pub struct Losses {
     pub datagrams_unknown: u64,
     /// Sockets that the kernel had no memory to follow.
     pub no_memory: u64,
-    /// Packets whose headers could not be read.
+    /// Packets whose headers, and records whose fields, could not be read.
     pub unparsed: u64,
     /// Conversations that could not be remembered: their packets count, their opening does not.
     pub conversation_room: u64,
@@ -145,18 +145,17 @@ impl Tables {
     /// Everything that was counted in an epoch that is over.
     pub(crate) fn read(&self, epoch: Epoch) -> io::Result<(Vec<Flow>, Losses)> {
         let mut flows = Vec::new();
-        let mut fault = None;
+        let mut foreign = 0;
         sys::read_all(self.flows(epoch).as_fd(), FlowKey::SIZE, Counts::SIZE, |key, counts| {
             match decode(key, counts) {
                 Ok(flow) => flows.push(flow),
-                Err(error) => fault = Some(error),
+                // No program of this version writes such a record; if one did, the others are still good.
+                Err(_) => foreign += 1,
             }
         })?;
-        match fault {
-            // Only programs of another version would write such records, and their maps are never opened.
-            Some(error) => Err(io::Error::other(error)),
-            None => Ok((flows, self.losses(epoch)?)),
-        }
+        let mut losses = self.losses(epoch)?;
+        losses.unparsed += foreign;
+        Ok((flows, losses))
     }
 
     fn losses(&self, epoch: Epoch) -> io::Result<Losses> {
