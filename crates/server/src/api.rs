@@ -31,9 +31,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::App;
 use crate::api::state::Api;
 use crate::problem::{Json, Problem};
+use crate::{App, auth};
 
 /// What the document says beside the paths.
 #[derive(OpenApi)]
@@ -46,7 +46,7 @@ use crate::problem::{Json, Problem};
 ), servers((url = "/api/v1")))]
 struct Document;
 
-/// Everything under `/api/v1` but flow ingest and logging in, with its description.
+/// Everything under `/api/v1` but flow ingest and logging in, with the description of logging in too.
 pub fn router(app: Arc<App>) -> OpenApiRouter {
     paths().with_state(Arc::new(Api::new(app)))
 }
@@ -57,7 +57,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 fn paths() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let described = Document::openapi().merge_from(auth::Description::openapi());
+    OpenApiRouter::with_openapi(described)
         .routes(routes!(clusters::list))
         .routes(routes!(namespaces::list))
         .routes(routes!(entities::list))

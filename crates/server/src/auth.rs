@@ -21,6 +21,7 @@ use crate::shutdown::Shutdown;
 
 pub use check::{Session, authenticate, demand_somebody};
 pub use demand::{Admin, Editor, Viewer};
+pub(crate) use login::Description;
 pub use login::router;
 pub use oidc::ProviderError;
 pub use secret::{Digest, NoRandom, Secret};

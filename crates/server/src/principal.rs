@@ -1,7 +1,8 @@
 //! Who asks, and what they may.
 
 /// What somebody may do. Each role includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, utoipa::ToSchema)]
+#[schema(as = RoleName, rename_all = "lowercase")]
 pub enum Role {
     /// Reads everything.
     Viewer,

@@ -485,6 +485,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How somebody can come in here. Nobody has to be known to ask. */
+        get: operations["getLoginMethods"];
+        put?: never;
+        /** Comes in with a token: the answer sets the cookie of a session. */
+        post: operations["login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Goes out: the session ends. */
+        post: operations["logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who asks, and what they may do. */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sources": {
         parameters: {
             query?: never;
@@ -1628,6 +1680,15 @@ export interface components {
             /** @description How many there are in all, on every page. */
             total: number;
         };
+        /** @description Who asks. */
+        Me: {
+            /** @description What requests that change something must send as `X-CSRF-Token`; null without a session. */
+            csrf: string | null;
+            /** @description The name of the token, the name that the `OpenID` provider gave, or `local`. */
+            name: string;
+            /** @description What they may do. */
+            role: components["schemas"]["RoleName"];
+        };
         /** @description Something that people should know. */
         Message: {
             /** @description Which kind of message: stable. */
@@ -1645,6 +1706,15 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description The object concerned, such as `NetworkPolicy shop/web`. */
             subject?: string;
+        };
+        /** @description How somebody can come in here. */
+        Methods: {
+            /** @description Where to send the browser for the `OpenID` provider; null without one. */
+            oidc: string | null;
+            /** @description Whether nobody has to. */
+            open: boolean;
+            /** @description Whether with a token. */
+            token: boolean;
         };
         /** @description A namespace. */
         Namespace: {
@@ -2061,6 +2131,11 @@ export interface components {
             yaml: string;
         };
         /**
+         * @description What somebody may do. Each role includes those before it.
+         * @enum {string}
+         */
+        RoleName: "viewer" | "editor" | "admin";
+        /**
          * @description The direction of a CIDR rule, spelled as in the review file.
          * @enum {string}
          */
@@ -2213,6 +2288,11 @@ export interface components {
          * @description A moment: RFC 3339 in UTC, to the second.
          */
         Time: string;
+        /** @description Comes in with a token. */
+        TokenLogin: {
+            /** @description The token, as `ringfence token` printed it. */
+            token: string;
+        };
         /** @description Who talks to whom in a scope, as a graph. */
         Topology: {
             /** @description Who talks to whom over what, sorted. */
@@ -3497,6 +3577,116 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLoginMethods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Methods"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenLogin"];
+            };
+        };
+        responses: {
+            /** @description the session has begun */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the session has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             default: {

@@ -8,15 +8,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router, routing};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 
 use super::cookie::Cookie;
 use super::oidc::{CALLBACK, LoginError};
 use super::secret::{Digest, NoRandom};
 use super::sessions::Origin;
 use super::{Auth, Gate, Remote, Session, Viewer};
-use crate::principal::Principal;
-use crate::problem::{Json, Problem, Query};
+use crate::principal::{Principal, Role};
+use crate::problem::{Details, Json, MEDIA_TYPE, Problem, Query};
 
 /// How somebody can come in here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +26,8 @@ pub(super) struct Methods {
     open: bool,
     /// Whether with a token.
     token: bool,
-    /// Where to send the browser for the `OpenID` provider.
+    /// Where to send the browser for the `OpenID` provider; null without one.
+    #[schema(required)]
     oidc: Option<&'static str>,
 }
 
@@ -44,9 +45,11 @@ pub(super) struct TokenLogin {
 pub(super) struct Me {
     /// The name of the token, the name that the `OpenID` provider gave, or `local`.
     name: String,
-    /// `viewer`, `editor` or `admin`.
+    /// What they may do.
+    #[schema(value_type = Role)]
     role: &'static str,
     /// What requests that change something must send as `X-CSRF-Token`; null without a session.
+    #[schema(required)]
     csrf: Option<String>,
 }
 
@@ -59,6 +62,11 @@ pub(super) struct Arrival {
 
 const BEGIN: &str = "/api/v1/login/oidc";
 
+/// What `docs/openapi.json` says of the requests below.
+#[derive(OpenApi)]
+#[openapi(paths(methods, login, logout, me))]
+pub(crate) struct Description;
+
 /// `/api/v1/login`, `/api/v1/logout` and `/api/v1/me`.
 pub fn router(auth: Arc<Auth>) -> Router {
     Router::new()
@@ -70,6 +78,11 @@ pub fn router(auth: Arc<Auth>) -> Router {
         .with_state(auth)
 }
 
+/// How somebody can come in here. Nobody has to be known to ask.
+#[utoipa::path(get, path = "/login", operation_id = "getLoginMethods", tag = "login", responses(
+    (status = 200, body = Methods),
+    (status = "default", body = Details, content_type = MEDIA_TYPE),
+))]
 async fn methods(State(auth): State<Arc<Auth>>) -> Json<Methods> {
     Json(match &auth.gate {
         Gate::Local => Methods { open: true, token: false, oidc: None },
@@ -79,12 +92,22 @@ async fn methods(State(auth): State<Arc<Auth>>) -> Json<Methods> {
     })
 }
 
+/// Who asks, and what they may do.
+#[utoipa::path(get, path = "/me", operation_id = "getMe", tag = "login", responses(
+    (status = 200, body = Me),
+    (status = "default", body = Details, content_type = MEDIA_TYPE),
+))]
 async fn me(Viewer(principal): Viewer, session: Option<Extension<Session>>) -> Json<Me> {
     let Principal { name, role } = principal;
     let csrf = session.map(|Extension(session)| session.csrf.to_string());
     Json(Me { name, role: role.as_str(), csrf })
 }
 
+/// Comes in with a token: the answer sets the cookie of a session.
+#[utoipa::path(post, path = "/login", operation_id = "login", tag = "login", request_body = TokenLogin, responses(
+    (status = 204, description = "the session has begun"),
+    (status = "default", body = Details, content_type = MEDIA_TYPE),
+))]
 async fn login(
     State(auth): State<Arc<Auth>>,
     remote: Option<Extension<Remote>>,
@@ -100,6 +123,11 @@ async fn login(
     Ok((StatusCode::NO_CONTENT, session).into_response())
 }
 
+/// Goes out: the session ends.
+#[utoipa::path(post, path = "/logout", operation_id = "logout", tag = "login", responses(
+    (status = 204, description = "the session has ended"),
+    (status = "default", body = Details, content_type = MEDIA_TYPE),
+))]
 async fn logout(State(auth): State<Arc<Auth>>, headers: HeaderMap) -> Response {
     if let Some(cookie) = Cookie::Session.read(&headers, auth.secure) {
         auth.sessions.end(cookie);
