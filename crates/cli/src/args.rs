@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use ringfence_model::{Name, Timestamp, WorkloadKind};
 use ringfence_policy::Profile;
 use ringfence_server::principal::Role;
+use ringfence_views::explain::kind_name;
 
 /// Least-privilege NetworkPolicies from observed traffic, proven before they are applied.
 #[derive(Debug, Parser)]
@@ -379,22 +380,6 @@ impl std::str::FromStr for WorkloadPattern {
         let name = name.parse().map_err(|e| format!("{e}"))?;
         Ok(Self { kind: kind_name(kind), name })
     }
-}
-
-/// A kind as Kubernetes spells it, from any of kubectl's spellings.
-pub(crate) fn kind_name(kind: &str) -> String {
-    match kind.to_ascii_lowercase().as_str() {
-        "deployment" | "deployments" | "deploy" => "Deployment",
-        "daemonset" | "daemonsets" | "ds" => "DaemonSet",
-        "statefulset" | "statefulsets" | "sts" => "StatefulSet",
-        "cronjob" | "cronjobs" | "cj" => "CronJob",
-        "job" | "jobs" => "Job",
-        "replicaset" | "replicasets" | "rs" => "ReplicaSet",
-        "pod" | "pods" | "po" => "Pod",
-        "service" | "services" | "svc" => "Service",
-        _ => kind,
-    }
-    .to_owned()
 }
 
 impl WorkloadPattern {

@@ -11,9 +11,10 @@ use ringfence_model::review::{ClusterCidrs, Review};
 use ringfence_model::{
     ClusterPolicy, ClusterPolicyKind, Diagnostic, Edge, Name, NetworkPolicy, Span, Timestamp,
 };
+use ringfence_views::explain::some_of;
 
 use crate::args::{TrafficArgs, WorkloadPattern};
-use crate::output::{refuse_errors, report, say, some_of};
+use crate::output::{refuse_errors, report, say};
 use crate::progress;
 
 /// A cluster, the traffic in it, and what people decided about it.

@@ -4,7 +4,6 @@
 
 mod args;
 mod command;
-mod entity;
 mod input;
 mod output;
 mod progress;

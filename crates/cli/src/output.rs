@@ -58,17 +58,6 @@ pub(crate) fn table<const N: usize>(
     text
 }
 
-/// A few of many names, for a hint.
-pub(crate) fn some_of<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
-    const SHOWN: usize = 20;
-    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
-    match names.len() {
-        0 => "none".to_owned(),
-        n if n <= SHOWN => names.join(", "),
-        n => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
-    }
-}
-
 /// `1 policy`, `2 policies`.
 pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })

@@ -9,14 +9,14 @@ use ringfence_advise::{
     ChangedEnd, ChangedPair, ChangedWho, Changes, Connectivity, Presence, changes,
 };
 use ringfence_inventory::Inventory;
-use ringfence_policy::{ConnectionSet, Profile};
-use serde::Serialize;
+use ringfence_policy::Profile;
+use ringfence_views::diff::{ChangeCounts, end, kind, name, pair_ports, used_ends};
 
 use crate::Outcome;
 use crate::args::{DiffArgs, DiffFormat};
 use crate::input::{cluster, policy_sets};
 use crate::output::{count, table};
-use crate::reach::{Crowd, Kind, Member, ports};
+use crate::reach::{Crowd, Kind, Member};
 
 /// Shows what passes otherwise than before.
 pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
@@ -53,109 +53,15 @@ fn print(profile: &str, changes: &Changes<'_>, format: DiffFormat) -> anyhow::Re
     Ok(!changes.pairs.is_empty())
 }
 
-/// How many pairs there are of each kind of change.
-#[derive(Default, Serialize)]
-struct Counts {
-    /// Pairs between which nothing passed before.
-    added: usize,
-    /// Pairs between which nothing passes any more.
-    removed: usize,
-    /// Pairs with other ports than before.
-    changed: usize,
-}
-
-impl Counts {
-    fn of(changes: &Changes<'_>) -> Self {
-        let mut counts = Self::default();
-        for pair in &changes.pairs {
-            match kind(changes, pair) {
-                "added" => counts.added += 1,
-                "removed" => counts.removed += 1,
-                _ => counts.changed += 1,
-            }
-        }
-        counts
-    }
-}
-
-fn kind(changes: &Changes<'_>, pair: &ChangedPair) -> &'static str {
-    match (changes.sets[pair.before].is_empty(), changes.sets[pair.after].is_empty()) {
-        (true, _) => "added",
-        (_, true) => "removed",
-        _ => "changed",
-    }
-}
-
-fn name(who: &ChangedWho<'_>) -> String {
-    match who {
-        ChangedWho::Workload(workload) => workload.to_string(),
-        ChangedWho::Part(workload, pods) => {
-            let first = pods.first().map_or("", String::as_str);
-            match pods.len() {
-                0 | 1 => format!("{workload}[{first}]"),
-                n => format!("{workload}[{first},+{}]", n - 1),
-            }
-        }
-        ChangedWho::Addresses(cidrs) => {
-            let first = cidrs.first().map(ToString::to_string).unwrap_or_default();
-            match cidrs.len() {
-                0 | 1 => first,
-                n => format!("{first},+{}", n - 1),
-            }
-        }
-    }
-}
-
-/// One of `ends`.
-#[derive(Serialize)]
-struct End<'a> {
-    /// How pairs name it; different for each.
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<String>,
-    /// The pods, where only some of the workload are meant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pods: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cidrs: Option<Vec<String>>,
-    /// `both`, `before` (it has gone) or `after` (it has come).
-    presence: &'static str,
-}
-
-fn end<'a>(end: &'a ChangedEnd<'_>) -> End<'a> {
-    End {
-        id: name(&end.who),
-        workload: end.who.workload().map(ToString::to_string),
-        pods: match &end.who {
-            ChangedWho::Part(_, pods) => Some(pods),
-            _ => None,
-        },
-        cidrs: match &end.who {
-            ChangedWho::Addresses(cidrs) => Some(cidrs.iter().map(ToString::to_string).collect()),
-            _ => None,
-        },
-        presence: match end.presence {
-            Presence::Both => "both",
-            Presence::Before => "before",
-            Presence::After => "after",
-        },
-    }
-}
-
 /// `{"profile": NAME, "counts": {...}, "ends": [...], "pairs": [...]}`, one end and one pair a line. A pair has `source`,
 /// `destination`, `change` (`added`, `removed` or `changed`), `before` and `after` (all ports that passed and pass), and
 /// `opened` and `closed` (the ports that only one of these has). Only ends of pairs are listed.
 fn json(profile: &str, changes: &Changes<'_>, out: &mut impl Write) -> io::Result<()> {
     let text = |data: &str| serde_json::to_string(data);
-    let (profile, counts) = (text(profile)?, serde_json::to_string(&Counts::of(changes))?);
+    let (profile, counts) = (text(profile)?, serde_json::to_string(&ChangeCounts::of(changes))?);
     write!(out, "{{\n\"profile\": {profile},\n\"counts\": {counts},\n\"ends\": [")?;
-    let mut used = vec![false; changes.ends.len()];
-    for pair in &changes.pairs {
-        used[pair.source] = true;
-        used[pair.destination] = true;
-    }
     let mut separator = "\n";
-    for (changed, _) in changes.ends.iter().zip(&used).filter(|(_, used)| **used) {
+    for changed in used_ends(changes) {
         write!(out, "{separator}{}", serde_json::to_string(&end(changed))?)?;
         separator = ",\n";
     }
@@ -178,18 +84,8 @@ fn json(profile: &str, changes: &Changes<'_>, out: &mut impl Write) -> io::Resul
 
 /// What follows the ends of a pair.
 fn rest(changes: &Changes<'_>, pair: &ChangedPair) -> io::Result<String> {
-    let (before, after) = (&changes.sets[pair.before], &changes.sets[pair.after]);
-    let list = |set: &ConnectionSet| {
-        serde_json::to_string(&if set.is_empty() { Vec::new() } else { ports(set) })
-    };
-    Ok(format!(
-        "\"change\":\"{}\",\"before\":{},\"after\":{},\"opened\":{},\"closed\":{}",
-        kind(changes, pair),
-        list(before)?,
-        list(after)?,
-        list(&after.difference(before))?,
-        list(&before.difference(after))?,
-    ))
+    let ports = serde_json::to_string(&pair_ports(changes, pair))?;
+    Ok(ports.trim_start_matches('{').trim_end_matches('}').to_owned())
 }
 
 fn text(changes: &Changes<'_>) -> String {
@@ -215,7 +111,7 @@ fn text(changes: &Changes<'_>) -> String {
                 rows.push((
                     sources,
                     [
-                        kind(changes, &pair).to_owned(),
+                        kind(changes, &pair).as_str().to_owned(),
                         source.clone(),
                         destination,
                         changes.sets[*before].to_string(),
@@ -239,7 +135,7 @@ fn text(changes: &Changes<'_>) -> String {
             let _ = writeln!(text, "{word}: {}", ends.join(", "));
         }
     }
-    let Counts { added, removed, changed } = Counts::of(changes);
+    let ChangeCounts { added, removed, changed } = ChangeCounts::of(changes);
     let added = count(added, "pair", "pairs");
     let _ = writeln!(text, "{added} added, {removed} removed, {changed} changed");
     text

@@ -3,12 +3,13 @@
 use ringfence_advise::{Case, Row, Scope, Verdict, plan};
 use ringfence_inventory::Inventory;
 use ringfence_model::{Direction, Evidence, L4, Peer, ServiceRef};
+use ringfence_views::explain::{kind_name, some_of};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::args::{EdgesArgs, TrafficArgs, WorkloadPattern, kind_name};
+use crate::args::{EdgesArgs, TrafficArgs, WorkloadPattern};
 use crate::input::{inhabited, scope, traffic};
-use crate::output::{print, some_of, table};
+use crate::output::{print, table};
 
 /// The ingress and egress tables of a scope.
 #[derive(Debug, Serialize)]

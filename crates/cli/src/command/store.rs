@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use ringfence_server::archive;
 use ringfence_server::config::default_store;
 use ringfence_store::{Access, Options, Sqlite, Store as _};
+use ringfence_views::explain::some_of;
 
 use crate::Outcome;
 use crate::args::{BackupArgs, ExportArgs, ImportArgs, StoreArgs};
-use crate::output::{say, some_of};
+use crate::output::say;
 
 /// Works while a server has the database open.
 pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<Outcome> {

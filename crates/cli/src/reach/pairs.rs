@@ -2,77 +2,11 @@
 
 use std::io::{self, Write};
 
-use ringfence_advise::{Connectivity, Focus, Group, Link, Who};
-use ringfence_model::Direction;
+use ringfence_advise::{Connectivity, Focus, Link, Who};
 use ringfence_policy::ConnectionSet;
+use ringfence_views::ports;
+use ringfence_views::reach::end;
 use serde::Serialize;
-
-use crate::reach::ports;
-
-/// One of `ends`: pods of a workload that policies treat alike, or addresses that they treat alike.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct End<'a> {
-    /// How links name it; different for each.
-    id: String,
-    #[serde(flatten)]
-    who: Members<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Members<'a> {
-    /// Pods of one workload.
-    #[serde(rename_all = "camelCase")]
-    Pods {
-        namespace: &'a str,
-        kind: &'a str,
-        name: &'a str,
-        /// Empty for a workload that has no pods now: it stands for the next one.
-        pods: Vec<&'a str>,
-        /// False when other pods of the workload behave otherwise, and are another end.
-        whole: bool,
-        /// Policies do not apply to pods that share the network of their node.
-        host_network: bool,
-        isolated: Isolated,
-    },
-    /// Addresses.
-    #[serde(rename_all = "camelCase")]
-    Addresses {
-        cidrs: Vec<String>,
-        /// No policy speaks of these addresses.
-        elsewhere: bool,
-    },
-}
-
-/// Whether some policy selects the pods, by direction.
-#[derive(Serialize)]
-struct Isolated {
-    ingress: bool,
-    egress: bool,
-}
-
-fn end<'a>(connectivity: &Connectivity<'a>, group: &Group<'a>) -> End<'a> {
-    let who = match &group.who {
-        Who::Pods { workload, whole, .. } => Members::Pods {
-            namespace: workload.reference.namespace.as_str(),
-            kind: workload.reference.kind.as_str(),
-            name: workload.reference.name.as_str(),
-            pods: connectivity.pod_names(group).collect(),
-            whole: *whole,
-            host_network: connectivity.is_node(group),
-            isolated: Isolated {
-                ingress: group.is_isolated(Direction::Ingress),
-                egress: group.is_isolated(Direction::Egress),
-            },
-        },
-        Who::Addresses { cidrs, elsewhere } => Members::Addresses {
-            cidrs: cidrs.iter().map(ToString::to_string).collect(),
-            elsewhere: *elsewhere,
-        },
-    };
-    End { id: connectivity.name(group), who }
-}
 
 /// `{"profile": NAME, "ends": [...], "links": [{"source": ID, "destination": ID, "ports": [...]}, ...]}`, one end and
 /// one link a line. Without a link nothing passes; two ends of addresses have none, since policies do not apply.
