@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -95,10 +97,25 @@ async function downloaded(page: Page, item: string): Promise<string> {
 async function commandLine(): Promise<string> {
   const review = await (await fetch(`${HERE}/api/v1/clusters/${cluster}/reviews/${NAMESPACE}/yaml`)).text();
   const shop = `${ROOT}examples/shop`;
-  const args = ["generate", "--cluster", `${shop}/cluster`, "--flows", `${shop}/flows.jsonl.zst`];
+  const folder = mkdtempSync(join(tmpdir(), "ringfence-"));
+  // Comments name the file that a decision stands in.
+  writeFileSync(join(folder, `${NAMESPACE}.yaml`), review);
+  const args = [
+    "generate",
+    "--cluster",
+    `${shop}/cluster`,
+    "--flows",
+    `${shop}/flows.jsonl.zst`,
+    "-n",
+    NAMESPACE,
+  ];
   // It exits with 1 when the proof fails, and writes the policies all the same.
-  return spawnSync(BINARY, [...args, "--review", "-", "-n", NAMESPACE], { input: review, encoding: "utf8" })
-    .stdout;
+  const { stdout } = spawnSync(BINARY, [...args, "--review", `${NAMESPACE}.yaml`], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  rmSync(folder, { recursive: true });
+  return stdout;
 }
 
 describe("from the first page to a proven policy", () => {

@@ -32,13 +32,15 @@ function operation(change: Operation): Wire["ReviewOperation"] {
   }
 }
 
-/** Goes back to the version before the newest. */
+/** Makes an older version the newest again. */
 export async function undoReview(
   { cluster, namespace }: Pick<Scope, "cluster" | "namespace">,
   version: number,
+  target: number,
 ) {
   const params = { path: { cluster, namespace }, header: ifMatch(version) };
-  return read.review(await take(POST("/clusters/{cluster}/reviews/{namespace}/undo", { params, body: {} })));
+  const body = { version: target };
+  return read.review(await take(POST("/clusters/{cluster}/reviews/{namespace}/undo", { params, body })));
 }
 
 export async function changeConfiguration(

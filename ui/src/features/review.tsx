@@ -9,6 +9,7 @@ import { may } from "../domain/cluster.ts";
 import type { Choice } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
 import type { Operation, Review } from "../domain/review.ts";
+import { UndoTrail } from "../domain/undo.ts";
 import { useFormat, useTexts } from "../i18n/texts.tsx";
 
 /** A change of the review, in words for those who see it later. */
@@ -45,6 +46,7 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
   const role = useQuery(me).data?.role;
   const writable = role !== undefined && may(role, "editor");
   const [pending, setPending] = useState<ReadonlyMap<string, Choice | "clear">>(new Map());
+  const [trail] = useState(() => new UndoTrail());
   const [conflict, setConflict] = useState<Change | null>(null);
   const key = query.queryKey;
 
@@ -78,8 +80,11 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
     scope: serial,
     mutationFn: async () => {
       const now = await client.ensureQueryData(query);
-      if (now.version === 0) return null;
-      return undoReview({ cluster, namespace }, now.version);
+      const target = trail.target(now.version);
+      if (target === null) return null;
+      const saved = await undoReview({ cluster, namespace }, now.version, target);
+      trail.undone(saved.version, target);
+      return saved;
     },
     onSuccess: async (saved) => {
       if (saved === null) return notifications.show({ message: t.review.nothingToUndo });
