@@ -166,14 +166,20 @@ fn agents(ingest: &Ingest) -> Router {
 
 /// What monitoring wants to know of the store and of ingest.
 fn gauges(store: &Sqlite, ingest: &Ingest) -> Gauges {
-    let file = store.path().to_owned();
-    let size = move || std::fs::metadata(&file).map_or(0, |data| data.len());
+    // What was written last is in the log beside the file.
+    let files = ["", "-wal"].map(|end| {
+        let mut file = store.path().as_os_str().to_owned();
+        file.push(end);
+        PathBuf::from(file)
+    });
+    let bytes = |file: &PathBuf| std::fs::metadata(file).map_or(0, |data| data.len());
+    let size = move || files.iter().map(bytes).sum();
     let stats = |read: fn(&ingest::Stats) -> u64| {
         let ingest = ingest.clone();
         move || read(ingest.stats())
     };
     Gauges::default()
-        .with("store_bytes", "Bytes of the database", size)
+        .with("store_bytes", "Bytes of the database and its log", size)
         .with("ingest_streams", "Agents that are connected", stats(ingest::Stats::streams))
         .with("ingest_queued", "Batches that wait to be stored", stats(ingest::Stats::queued))
         .with("ingest_queued_bytes", "Bytes of them", stats(ingest::Stats::queued_bytes))

@@ -19,5 +19,6 @@ mod proof;
 mod reach;
 mod review;
 mod scenarios;
+mod serve;
 mod shop;
 mod usage;

@@ -9,7 +9,10 @@ fn help_lists_the_commands() {
 
 #[test]
 fn each_command_has_its_help() {
-    for command in ["generate", "edges", "check", "explain", "reach", "diff", "lint"] {
+    for command in [
+        "generate", "edges", "check", "explain", "reach", "diff", "lint", "serve", "export",
+        "import", "backup", "token",
+    ] {
         let run = ringfence(&repository(), &[command, "--help"]).expect(0);
         insta::assert_snapshot!(format!("help-{command}"), run.stdout);
     }
