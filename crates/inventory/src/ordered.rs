@@ -59,17 +59,19 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
 /// Takes out the pods that ended at a known moment and started before another of their name: the pods of a
 /// `StatefulSet` have one name after the other, and each is a pod of its own.
 fn earlier_lives(pods: &mut Vec<Pod>) -> Vec<Pod> {
-    let mut last: HashMap<PodRef, Timestamp> = HashMap::with_capacity(pods.len());
+    let has_ended = |pod: &Pod| pod.phase.is_terminated() && pod.ended.is_some();
+    let ended = pods.iter().filter(|pod| has_ended(pod));
+    let mut last: HashMap<PodRef, Timestamp> =
+        ended.map(|pod| (pod.reference.clone(), Timestamp::MIN)).collect();
     for pod in pods.iter() {
-        if let Some(started) = pod.started {
-            let last = last.entry(pod.reference.clone()).or_insert(started);
+        if let (Some(last), Some(started)) = (last.get_mut(&pod.reference), pod.started) {
             *last = started.max(*last);
         }
     }
     let is_earlier = |pod: &mut Pod| {
         let last = last.get(&pod.reference);
         let before = pod.started.zip(last).is_some_and(|(started, last)| started < *last);
-        before && pod.phase.is_terminated() && pod.ended.is_some()
+        before && has_ended(pod)
     };
     let mut earlier: Vec<Pod> = pods.extract_if(.., is_earlier).collect();
     earlier.sort_by(|a, b| (&a.reference, a.started).cmp(&(&b.reference, b.started)));
