@@ -93,6 +93,35 @@ impl State {
         self.version
     }
 
+    /// Creates or replaces an object, and returns it as it is kept.
+    fn apply(&mut self, mut object: Value) -> Arc<str> {
+        let version = self.next_version();
+        self.uids += 1;
+        let uid = format!("00000000-0000-4000-8000-{:012x}", self.uids);
+        let plural = plural(object["kind"].as_str().unwrap_or_default());
+        let collection = self.collections.entry(plural).or_default();
+        let key = collection::key(&object);
+        let before = collection.get(&key).and_then(|kept| kept.uid.clone());
+        let metadata = &mut object["metadata"];
+        if metadata["uid"].is_null() {
+            metadata["uid"] = before.unwrap_or(uid).into();
+        }
+        if metadata["creationTimestamp"].is_null() {
+            metadata["creationTimestamp"] = "2026-03-02T01:00:00Z".into();
+        }
+        metadata["resourceVersion"] = version.to_string().into();
+        let kept = Kept::of(&object);
+        let text = Arc::clone(&kept.text);
+        collection.put(key, kept, version);
+        text
+    }
+
+    fn delete(&mut self, plural: String, namespace: &str, name: &str) {
+        let version = self.next_version();
+        let collection = self.collections.entry(plural).or_default();
+        collection.remove(&(namespace.to_owned(), name.to_owned()), version);
+    }
+
     /// Forgets how it came to be.
     fn compact(&mut self) {
         let version = self.version;
@@ -149,25 +178,8 @@ impl ApiServer {
     }
 
     /// Creates or replaces an object. It keeps its uid; a missing one is given.
-    pub fn apply(&self, mut object: Value) {
-        self.shared.change(|state| {
-            let version = state.next_version();
-            state.uids += 1;
-            let uid = format!("00000000-0000-4000-8000-{:012x}", state.uids);
-            let plural = plural(object["kind"].as_str().unwrap_or_default());
-            let collection = state.collections.entry(plural).or_default();
-            let key = collection::key(&object);
-            let before = collection.get(&key).and_then(|kept| kept.uid.clone());
-            let metadata = &mut object["metadata"];
-            if metadata["uid"].is_null() {
-                metadata["uid"] = before.unwrap_or(uid).into();
-            }
-            if metadata["creationTimestamp"].is_null() {
-                metadata["creationTimestamp"] = "2026-03-02T01:00:00Z".into();
-            }
-            metadata["resourceVersion"] = version.to_string().into();
-            collection.put(key, Kept::of(&object), version);
-        });
+    pub fn apply(&self, object: Value) {
+        self.shared.change(|state| state.apply(object));
     }
 
     /// Applies every object of a JSON `List`.
@@ -179,11 +191,7 @@ impl ApiServer {
 
     /// Deletes an object; `namespace` is empty for kinds without.
     pub fn delete(&self, kind: &str, namespace: &str, name: &str) {
-        self.shared.change(|state| {
-            let version = state.next_version();
-            let collection = state.collections.entry(plural(kind)).or_default();
-            collection.remove(&(namespace.to_owned(), name.to_owned()), version);
-        });
+        self.shared.change(|state| state.delete(plural(kind), namespace, name));
     }
 
     /// Adds so many objects of a kind, which are made each time they are listed rather than kept.

@@ -1,6 +1,7 @@
 //! A server with clusters to watch.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ pub(crate) struct Lab {
     pub(crate) app: Arc<App>,
     trigger: Trigger,
     watches: Watches,
-    _files: TempDir,
+    _files: Option<TempDir>,
 }
 
 impl Lab {
@@ -51,16 +52,27 @@ impl Lab {
         let files = tempfile::tempdir()?;
         let path = files.path().join("config");
         std::fs::write(&path, ApiServer::kubeconfig(servers))?;
+        let contexts: Vec<_> = servers.iter().map(|(name, _)| (*name, Some(*name))).collect();
+        let lab = Self::of_contexts(store, &path, &contexts).await?;
+        Ok(Self { _files: Some(files), ..lab })
+    }
+
+    /// Watches the contexts of a kubeconfig, each under a name; `None` is its current one.
+    pub(crate) async fn of_contexts(
+        store: Arc<dyn Store>,
+        path: &Path,
+        contexts: &[(&str, Option<&str>)],
+    ) -> Outcome<Self> {
         let app = Arc::new(App::new(store));
-        let clusters = servers.iter().map(|(name, _)| -> Outcome<LiveCluster> {
-            let context = Some((*name).to_owned());
-            let access = Access::Kubeconfig { path: Some(path.clone()), context };
+        let clusters = contexts.iter().map(|(name, context)| -> Outcome<LiveCluster> {
+            let context = context.map(str::to_owned);
+            let access = Access::Kubeconfig { path: Some(path.to_owned()), context };
             Ok(LiveCluster { name: name.parse()?, access })
         });
         let clusters = clusters.collect::<Outcome<Vec<_>>>()?;
         let (trigger, shutdown) = Shutdown::new();
         let watches = start_at(PACE, Arc::clone(&app), &clusters, shutdown).await;
-        Ok(Self { app, trigger, watches, _files: files })
+        Ok(Self { app, trigger, watches, _files: None })
     }
 
     pub(crate) fn cluster(&self, name: &str) -> Outcome<Arc<Cluster>> {

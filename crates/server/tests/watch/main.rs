@@ -1,5 +1,6 @@
 //! Live clusters: the server against a double of the API server, through the real client.
 
+mod both;
 mod faults;
 mod lab;
 mod life;

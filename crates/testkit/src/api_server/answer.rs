@@ -9,8 +9,9 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures::stream;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -18,25 +19,49 @@ use super::{Asked, Expiry, Shared};
 
 type Params = BTreeMap<String, String>;
 
+/// The parts of a path that matter here; API groups do not, because no two kinds share a plural.
+#[derive(Deserialize)]
+struct Place {
+    #[serde(default)]
+    namespace: String,
+    plural: String,
+    #[serde(default)]
+    name: String,
+}
+
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let version = json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0"});
-    Router::new()
-        .route("/version", get(|| async move { axum::Json(version) }))
-        .route(
-            "/api/v1/{plural}",
-            get(async |Extract(shared), Path(plural): Path<String>, Query(params)| {
-                answer(shared, plural, params).await
-            }),
-        )
-        .route(
-            "/apis/{group}/{version}/{plural}",
-            get(
-                async |Extract(shared),
-                       Path((_, _, plural)): Path<(String, String, String)>,
-                       Query(params)| { answer(shared, plural, params).await },
-            ),
-        )
-        .with_state(shared)
+    let mut router = Router::new().route("/version", get(async || axum::Json(version)));
+    for root in ["/api/v1", "/apis/{group}/{version}"] {
+        let path = |rest: &str| format!("{root}{rest}");
+        router = router
+            .route(&path("/{plural}"), get(answer).post(create))
+            .route(&path("/namespaces/{namespace}/{plural}"), post(create))
+            .route(&path("/{plural}/{name}"), axum::routing::delete(remove))
+            .route(&path("/namespaces/{namespace}/{plural}/{name}"), axum::routing::delete(remove));
+    }
+    router.with_state(shared)
+}
+
+async fn create(
+    Extract(shared): Extract<Arc<Shared>>,
+    Path(Place { namespace, .. }): Path<Place>,
+    axum::Json(mut object): axum::Json<Value>,
+) -> Response {
+    if !namespace.is_empty() {
+        object["metadata"]["namespace"] = namespace.into();
+    }
+    let kept = shared.change(|state| state.apply(object));
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::CREATED, kind, kept.to_string()).into_response()
+}
+
+async fn remove(
+    Extract(shared): Extract<Arc<Shared>>,
+    Path(Place { namespace, plural, name }): Path<Place>,
+) -> Response {
+    shared.change(|state| state.delete(plural, &namespace, &name));
+    axum::Json(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})).into_response()
 }
 
 /// A `metav1.Status` that says no.
@@ -61,7 +86,11 @@ fn refusal(code: u16, message: &str) -> Response {
 
 const EXPIRED: &str = "too old resource version";
 
-async fn answer(shared: Arc<Shared>, plural: String, params: Params) -> Response {
+async fn answer(
+    Extract(shared): Extract<Arc<Shared>>,
+    Path(Place { plural, .. }): Path<Place>,
+    Query(params): Query<Params>,
+) -> Response {
     let param = |name: &str| params.get(name).map_or("", String::as_str);
     let watch = matches!(param("watch"), "true" | "1");
     let delay = {
