@@ -18,8 +18,15 @@ toolchain:
 	@scripts/need-cargo
 	@scripts/need-clang
 
+.PHONY: pages
+pages: ## Build the web UI into ui/dist, from where the server takes it
+	@scripts/need-node
+	npm --prefix ui ci --no-audit --no-fund --loglevel=error
+	npm --prefix ui run --silent build
+	@touch crates/server/src/ui.rs
+
 .PHONY: demo
-demo: toolchain ## Build, and generate policies for the example in examples/shop
+demo: toolchain pages ## Build all, generate policies for examples/shop, and open the web UI on it
 	cargo build --locked --profile $(PROFILE) --package ringfence
 	@scripts/demo "$(RINGFENCE)"
 
@@ -27,8 +34,11 @@ demo: toolchain ## Build, and generate policies for the example in examples/shop
 test: toolchain ## Run all tests, after installing what they need
 	@scripts/need-nextest
 	@scripts/need-network-tools
+	@scripts/need-node
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
+	npm --prefix ui ci --no-audit --no-fund --loglevel=error
+	npm --prefix ui test --silent
 
 .PHONY: lint
 lint: toolchain ## Check format, lints, documentation, licences and the edges between crates
@@ -37,6 +47,8 @@ lint: toolchain ## Check format, lints, documentation, licences and the edges be
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	cargo run --locked --quiet --package xtask -- dependencies
 	@scripts/deny
+	npm --prefix ui run --silent lint
+	npm --prefix ui run --silent api:check
 
 .PHONY: example
 example: toolchain ## Write the generated files of examples/shop again
