@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::thread;
@@ -139,15 +138,23 @@ fn up(args: &ClusterArgs) -> anyhow::Result<(Lab, Objects)> {
     Ok((lab, input.objects))
 }
 
-/// Processes that end with this.
-struct Processes(Vec<Child>);
+/// Processes that end with this, and the cgroups that were made for them.
+#[derive(Default)]
+struct Processes {
+    children: Vec<Child>,
+    cgroups: Vec<PathBuf>,
+}
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        for child in &mut self.0 {
+        for child in &mut self.children {
             // It may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
+        }
+        for cgroup in &self.cgroups {
+            // One that is left behind is empty and taken again.
+            let _ = fs::remove_dir(cgroup);
         }
     }
 }
@@ -162,21 +169,20 @@ fn play(
         serde_json::from_slice(&text).with_context(|| run.calls.display().to_string())?;
     let (lab, objects) = up(cluster)?;
     let logs = run.state.join("pods");
-    let mut processes = Processes(Vec::new());
+    let mut processes = Processes::default();
     if let Some((agent, output)) = record {
         let file = fs::File::create(output).with_context(|| output.display().to_string())?;
         let mut command = Command::new(agent);
         command.args(["watch", "--interval", "2", "--node", "lab", "--pod-logs"]).arg(&logs);
         let child = command.stdout(file).spawn();
-        processes.0.push(child.with_context(|| agent.display().to_string())?);
+        processes.children.push(child.with_context(|| agent.display().to_string())?);
     }
     for (pod, part) in play.parts(&objects) {
-        let child = start(&lab, &pod, &part, run, &logs)?;
-        processes.0.push(child);
+        start(&lab, &pod, &part, run, &logs, &mut processes)?;
     }
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(run.seconds) {
-        for child in &mut processes.0 {
+        for child in &mut processes.children {
             if let Some(status) = child.try_wait()? {
                 anyhow::bail!("a process of the lab ended: {status}");
             }
@@ -193,10 +199,12 @@ fn start(
     part: &Part,
     run: &RunArgs,
     logs: &Path,
-) -> anyhow::Result<Child> {
+    processes: &mut Processes,
+) -> anyhow::Result<()> {
     let uid = uid(pod);
     let cgroup = cgroup2()?.join("kubepods").join(format!("pod{uid}"));
     fs::create_dir_all(&cgroup).with_context(|| cgroup.display().to_string())?;
+    processes.cgroups.push(cgroup.clone());
     let log = logs.join(format!("{}_{}_{uid}", pod.namespace, pod.name));
     fs::create_dir_all(&log).with_context(|| log.display().to_string())?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -207,12 +215,13 @@ fn start(
     for spot in &part.call {
         command.args(["--call", &spot.to_string()]);
     }
-    let child = lab.in_pod(pod, || {
+    lab.in_pod(pod, || {
         let child = command.spawn()?;
-        fs::write(cgroup.join("cgroup.procs"), child.id().to_string())?;
-        io::Result::Ok(child)
+        let id = child.id().to_string();
+        processes.children.push(child);
+        fs::write(cgroup.join("cgroup.procs"), id)
     })?;
-    Ok(child)
+    Ok(())
 }
 
 /// A UID that stays the same from run to run.
