@@ -98,8 +98,9 @@ async fn an_envelope_that_breaks_the_rules_ends_the_stream() {
     let mut large = batch(6, base, &one());
     large.body = vec![0; 100 << 20].into();
     for bad in [repeated, boastful, large] {
-        let agent = Agent::connect(server.address, hello("n1", 1)).await.unwrap();
+        let mut agent = Agent::connect(server.address, hello("n1", 1)).await.unwrap();
         agent.send(batch(4, base, &one())).await.unwrap();
+        agent.acknowledged(4).await.unwrap();
         agent.send(bad).await.unwrap();
         let end = agent.end().await;
         assert_eq!(end.code(), Code::InvalidArgument, "{end:?}");
