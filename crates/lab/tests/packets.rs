@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,13 @@ fn targets<'a>(pods: &[&'a Pod], source: &Pod) -> Vec<(&'a Pod, SocketAddr, Prot
     targets
 }
 
+/// A port that no probe by datagrams was sent from before: the kernel takes what follows the tracks of an earlier set's
+/// conversation for a part of it.
+fn fresh_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Begins all of them, then looks who was answered, until everybody was or patience ends.
 fn probe(targets: &[(SocketAddr, Protocol)]) -> io::Result<Vec<bool>> {
     let mut sockets = Vec::with_capacity(targets.len());
@@ -85,6 +92,13 @@ fn probe(targets: &[(SocketAddr, Protocol)]) -> io::Result<Vec<bool>> {
         let kind = if *protocol == Protocol::Udp { Type::DGRAM } else { Type::STREAM };
         let socket = Socket::new(Domain::for_address(*to), kind, None)?;
         socket.set_nonblocking(true)?;
+        if *protocol == Protocol::Udp {
+            let any: IpAddr = match to {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            socket.bind(&SocketAddr::from((any, fresh_port())).into())?;
+        }
         // In progress, or refused at once.
         let begun = socket.connect(&(*to).into());
         assert!(begun.is_ok() || *protocol == Protocol::Tcp);
