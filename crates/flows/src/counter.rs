@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ringfence_model::flow::{End, Side};
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{EdgeKey, L4, Name, Port, ServicePortRef, Timestamp};
+use ringfence_model::{Counts, EdgeKey, L4, Name, Port, ServicePortRef, Tally, Timestamp};
 
 use crate::aggregate::unfit;
 use crate::connection::Ip;
@@ -31,35 +31,9 @@ pub struct CountedFlow<'a> {
     /// The end that the observer stood at.
     pub side: Side,
     /// What it counted.
-    pub counts: SideCounts,
+    pub counts: Tally,
     /// Whether anything but openings passed.
     pub traffic: bool,
-}
-
-/// Connections and volume as one side counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SideCounts {
-    /// Connections opened and let pass, refused ones included.
-    pub opened: u64,
-    /// Of the opened ones, those that the server refused.
-    pub refused: u64,
-    /// Attempts that the side dropped.
-    pub denied: u64,
-    /// Bytes from the client to the server.
-    pub sent: u64,
-    /// Bytes from the server to the client.
-    pub received: u64,
-}
-
-/// What the sides counted. Where both ends are observed, both report each connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sides {
-    /// One side, where the other is not observed.
-    pub alone: SideCounts,
-    /// The client's, where the server's is observed too.
-    pub client: SideCounts,
-    /// The server's, where the client's is observed too.
-    pub server: SideCounts,
 }
 
 /// What was counted of an edge in a time bucket.
@@ -69,12 +43,8 @@ pub struct CountedEdge {
     pub at: Timestamp,
     /// The edge.
     pub key: EdgeKey,
-    /// First moment seen.
-    pub first_seen: Timestamp,
-    /// Last moment seen.
-    pub last_seen: Timestamp,
     /// What was counted.
-    pub sides: Sides,
+    pub counts: Counts,
     /// The Service ports dialled, sorted.
     pub services: Vec<ServicePortRef>,
 }
@@ -89,9 +59,7 @@ pub struct Counter<'a, R, F> {
 }
 
 struct Sum {
-    first: Timestamp,
-    last: Timestamp,
-    sides: Sides,
+    counts: Counts,
     services: Vec<ServiceId>,
 }
 
@@ -153,12 +121,10 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
         let Self { resolution, sums, .. } = self;
         let mut edges: Vec<CountedEdge> = sums
             .into_iter()
-            .map(|((at, edge), Sum { first, last, sides, services })| CountedEdge {
+            .map(|((at, edge), Sum { counts, services })| CountedEdge {
                 at,
                 key: edge.key(&resolution),
-                first_seen: first,
-                last_seen: last,
-                sides,
+                counts,
                 services: resolution.references(services.into_iter()),
             })
             .collect();
@@ -181,15 +147,13 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
 
     fn sum(&mut self, bucket: Timestamp, edge: EdgeId, flow: &CountedFlow<'_>) -> &mut Sum {
         self.sums.entry((bucket, edge)).or_insert_with(|| Sum {
-            first: flow.start,
-            last: flow.end,
-            sides: Sides::default(),
+            counts: Counts::seen(flow.start, flow.end),
             services: Vec::new(),
         })
     }
 }
 
-/// The places in [`Sides`].
+/// The places in [`Counts`].
 #[derive(Clone, Copy)]
 enum Seat {
     Alone,
@@ -199,19 +163,15 @@ enum Seat {
 
 impl Sum {
     fn add(&mut self, seat: Seat, flow: &CountedFlow<'_>) {
-        self.first = self.first.min(flow.start);
-        self.last = self.last.max(flow.end);
+        let counts = &mut self.counts;
+        counts.first_seen = counts.first_seen.min(flow.start);
+        counts.last_seen = counts.last_seen.max(flow.end);
         let side = match seat {
-            Seat::Alone => &mut self.sides.alone,
-            Seat::Client => &mut self.sides.client,
-            Seat::Server => &mut self.sides.server,
+            Seat::Alone => &mut counts.alone,
+            Seat::Client => &mut counts.client,
+            Seat::Server => &mut counts.server,
         };
-        let SideCounts { opened, refused, denied, sent, received } = flow.counts;
-        side.opened = side.opened.saturating_add(opened);
-        side.refused = side.refused.saturating_add(refused);
-        side.denied = side.denied.saturating_add(denied);
-        side.sent = side.sent.saturating_add(sent);
-        side.received = side.received.saturating_add(received);
+        side.add(&flow.counts);
     }
 
     fn dialled(&mut self, service: ServiceId) {

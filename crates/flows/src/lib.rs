@@ -26,7 +26,7 @@ mod sums;
 mod tally;
 
 pub use aggregate::{Aggregator, Bucketed, Observations, Options};
-pub use counter::{CountedEdge, CountedFlow, Counter, SideCounts, Sides};
+pub use counter::{CountedEdge, CountedFlow, Counter};
 pub use hubble::stream::{HubbleEnd, HubbleFlow, HubbleStream, HubbleTransport};
 pub use known::{
     EDGE_VERSION, EdgeAddressClass, EdgeL4, EdgePeer, EdgeRecord, EdgeService, EdgeTally, KnownEdge,

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use prost::Message as _;
-use ringfence_flows::SideCounts;
 use ringfence_model::flow::{End, Side};
 use ringfence_model::resolve::Hint;
-use ringfence_model::{L4, Name, PodRef, Port, Protocol, Timestamp};
+use ringfence_model::{L4, Name, PodRef, Port, Protocol, Tally, Timestamp};
 use ringfence_proto::agent::{self, Batch, LossReason, Records};
 
 /// What is wrong with the whole of a batch.
@@ -47,7 +46,7 @@ pub(super) struct Row<'a> {
     pub(super) node: Option<&'a Name>,
     pub(super) l4: L4,
     pub(super) dialled: Option<(IpAddr, Port)>,
-    pub(super) counts: SideCounts,
+    pub(super) counts: Tally,
     pub(super) traffic: bool,
 }
 
@@ -94,7 +93,7 @@ impl Body {
             0 => None,
             place => Some((*self.dialled.get(place as usize - 1)?)?),
         };
-        let counts = SideCounts {
+        let counts = Tally {
             opened: at(&records.opened, n),
             refused: at(&records.refused, n),
             denied: at(&records.denied, n),

@@ -1,19 +1,12 @@
 //! From what the flows crate counts to what the store keeps.
 
-use ringfence_flows::{Bucket, CountedEdge, Ledger as Lines, SideCounts, Sides, Skip};
+use ringfence_flows::{Bucket, CountedEdge, Ledger as Lines, Skip};
 use ringfence_model::{Edge, Name};
-use ringfence_store::{Counted, Counts, DropReason, Ledger, Tally};
+use ringfence_store::{Counted, Counts, DropReason, Ledger};
 
 /// What agents counted.
 pub(super) fn counted(cluster: &Name, edge: CountedEdge) -> Counted {
-    let CountedEdge { at, key, first_seen, last_seen, sides, services } = edge;
-    let Sides { alone, client, server } = sides;
-    let counts = Counts {
-        alone: tally(alone),
-        client: tally(client),
-        server: tally(server),
-        ..Counts::seen(first_seen, last_seen)
-    };
+    let CountedEdge { at, key, counts, services } = edge;
     Counted { cluster: cluster.clone(), at, key, counts, services }
 }
 
@@ -25,11 +18,6 @@ pub(super) fn told(cluster: &Name, buckets: Vec<Bucket>) -> impl Iterator<Item =
             Counted { cluster: cluster.clone(), at, key, counts, services }
         })
     })
-}
-
-fn tally(counts: SideCounts) -> Tally {
-    let SideCounts { opened, refused, denied, sent, received } = counts;
-    Tally { opened, refused, denied, sent, received }
 }
 
 /// What became of the lines of a log or the messages of a relay. Those that only add to a connection count as stored
