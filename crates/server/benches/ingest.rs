@@ -1,7 +1,7 @@
 //! How fast agents' batches become durable, printed beside the aim: `cargo bench -p ringfence-server --bench ingest`.
 //!
 //! A storm: a hundred agents come back at once, with thirty thousand records each, over real gRPC into a real file.
-//! To see what one core does, run it with `taskset -c 0`; the agents then take their part of that core too.
+//! It keeps to one core, and the agents take their part of that too.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark may fail")]
 
 #[path = "../tests/ingest/agent.rs"]
@@ -9,9 +9,10 @@
 mod agent;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agent::{Agent, Record, batch, hello};
+use ringfence_bench::{Aim, Quantity, figure, heading, largest_memory, pin};
 use ringfence_inventory::Inventory;
 use ringfence_kube::read::Reader;
 use ringfence_model::review::ClusterCidrs;
@@ -74,24 +75,14 @@ fn batches(node: usize, base: u64) -> Vec<Batch> {
         .collect()
 }
 
-/// Memory of this process at its most, in bytes.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kilobytes.unwrap_or_default() * 1024
+fn main() {
+    // Server and agents share one processor.
+    pin(0).unwrap();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().unwrap().block_on(storm());
 }
 
-/// Processor time of this process so far.
-fn processor() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
-    Duration::from_millis(10 * (ticks(11) + ticks(12)))
-}
-
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
+async fn storm() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let store = Arc::new(Sqlite::open(&path, &ringfence_store::Options::default()).unwrap());
@@ -116,7 +107,7 @@ async fn main() {
     let work: Vec<_> = (0..AGENTS).map(|node| batches(node, base)).collect();
     let bytes: usize = work.iter().flatten().map(|batch| batch.body.len()).sum();
     let records = (AGENTS * BATCHES * RECORDS) as u64;
-    let (begun, used) = (Instant::now(), processor());
+    let begun = Instant::now();
     let mut agents = tokio::task::JoinSet::new();
     for (node, batches) in work.into_iter().enumerate() {
         agents.spawn(async move {
@@ -129,23 +120,21 @@ async fn main() {
         });
     }
     agents.join_all().await;
-    let (took, used) =
-        (begun.elapsed().as_secs_f64(), processor().saturating_sub(used).as_secs_f64());
+    let took = begun.elapsed().as_secs_f64();
 
     let sources = app.store.sources().unwrap();
     let stored: u64 = sources.iter().map(|(_, state)| state.ledger.stored).sum();
     let window = Span::ALL;
     let edges = app.store.edges(&EdgeQuery { cluster, window, namespace: None }).unwrap();
     #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let rate = |seconds: f64| records as f64 / seconds;
+    let rate = records as f64 / took;
     println!("{records} records of {AGENTS} agents, {} MB, {} edges", bytes >> 20, edges.len());
-    println!("durable                {:>9.0} records/s", rate(took));
-    println!(
-        "per core               {:>9.0} records/s   aim 500000   (processor time, agents included)",
-        rate(used)
-    );
-    println!("lost or double         {:>9}             aim 0", records.abs_diff(stored));
-    println!("memory at its most     {:>9} MB          aim 1000", peak() >> 20);
-    println!("transactions           {:>9}", ingest.stats().commits());
+    heading("agents that come back at once, with the server on one core");
+    figure("records durable", Quantity::Rate(rate), Aim::AtLeast(Quantity::Rate(500_000.0)));
+    let wrong = Quantity::Count(records.abs_diff(stored));
+    figure("records lost or double", wrong, Aim::AtMost(Quantity::Count(0)));
+    let memory = Quantity::Memory(largest_memory().unwrap());
+    figure("memory at its most", memory, Aim::AtMost(Quantity::Memory(1_000_000_000)));
+    figure("transactions", Quantity::Count(ingest.stats().commits()), Aim::None);
     assert_eq!(stored, records);
 }

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringfence_bench::{Aim, Quantity, figure, heading, largest_memory, processor_time};
+use ringfence_model::{Span, Timestamp};
 use ringfence_server::App;
 use ringfence_server::cluster::{KindState, View};
 use ringfence_server::config::{Access, LiveCluster};
@@ -64,10 +66,8 @@ async fn measure(api: &mut Child) -> Outcome {
             && view.inventory.pods().len() == PODS
     };
     until(&app, synced).await?;
-    println!(
-        "{PODS} pods synced and in the tables: {:.1} s (no aim)",
-        begun.elapsed().as_secs_f64()
-    );
+    heading(&format!("a live cluster of {PODS} pods"));
+    figure("synced and in the tables", Quantity::Time(begun.elapsed()), Aim::None);
 
     let (mut slowest, busy) = (Duration::ZERO, processor_time()?);
     for n in 0..CHANGES as usize {
@@ -76,28 +76,19 @@ async fn measure(api: &mut Child) -> Outcome {
         until(&app, |view| view.inventory.pods().len() > PODS + n).await?;
         slowest = slowest.max(begun.elapsed());
     }
-    println!("a change shows, slowest of {CHANGES}: {:.2} s (aim 2 s)", slowest.as_secs_f64());
-    let busy = processor_time()?.saturating_sub(busy).as_secs_f64() / f64::from(CHANGES);
-    println!("processor time of a change: {busy:.2} s (no aim)");
+    let aim = Aim::AtMost(Quantity::Time(Duration::from_secs(2)));
+    figure(&format!("a change shows, slowest of {CHANGES}"), Quantity::Time(slowest), aim);
+    let busy = processor_time()?.saturating_sub(busy) / CHANGES;
+    figure("processor time of a change", Quantity::Time(busy), Aim::None);
 
-    let (objects, cost) = {
-        let view = app.cluster(&"c".parse()?).ok_or("no cluster")?.view();
-        let begun = Instant::now();
-        let built = ringfence_server::watch::past(
-            &app,
-            &"c".parse()?,
-            ringfence_model::Span {
-                from: ringfence_server::clock::now(),
-                until: ringfence_model::Timestamp::MAX,
-            },
-        );
-        built?;
-        (view.inventory.pods().len(), begun.elapsed())
-    };
-    println!("{objects} pods read back from the store: {:.1} s (no aim)", cost.as_secs_f64());
+    let begun = Instant::now();
+    let present = Span { from: ringfence_server::clock::now(), until: Timestamp::MAX };
+    ringfence_server::watch::past(&app, &"c".parse()?, present)?;
+    figure("all pods read back from the store", Quantity::Time(begun.elapsed()), Aim::None);
     trigger.request();
     watches.ended().await;
-    println!("most memory: {} MiB (aim 1,024 MiB)", peak()?);
+    let memory = Quantity::Memory(largest_memory()?);
+    figure("memory at its most", memory, Aim::AtMost(Quantity::Memory(1_000_000_000)));
     Ok(())
 }
 
@@ -109,23 +100,6 @@ async fn until(app: &App, is_so: impl Fn(&View) -> bool) -> Outcome {
         event.map_err(|_| format!("{:?}", cluster.view().sync))?.ok();
     }
     Ok(())
-}
-
-/// The processor time of this process so far. The kernel counts it in hundredths of a second (`proc_pid_stat(5)`).
-fn processor_time() -> Outcome<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(')').ok_or("no name in /proc/self/stat")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-    let ticks: u64 = ticks.collect::<Result<Vec<_>, _>>()?.iter().sum();
-    Ok(Duration::from_millis(ticks * 10))
-}
-
-/// The most memory that this process had, in MiB.
-fn peak() -> Outcome<usize> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: usize = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024)
 }
 
 async fn serve() -> Outcome {

@@ -6,9 +6,9 @@ use std::fs;
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::time::ClockId;
+use ringfence_bench::{Aim, Quantity, Took, Watch, figure, heading, percentile};
 use ringfence_model::{
     AddressClass, EdgeKey, L4, Name, Nature, Peer, Port, Protocol, ServicePortRef, ServiceRef,
     Span, Timestamp, WorkloadKind, WorkloadRef,
@@ -32,10 +32,10 @@ fn main() {
     println!(
         "{EDGES} edges in {NAMESPACES} namespaces over 7 days: {ROWS} buckets of a minute, in groups of {GROUP}"
     );
-    println!("{:<46} {:>12} {:>14} {:>10}", "", "", "processor", "aim");
+    heading("the store");
     let store = Sqlite::open(&path, &Options::default()).unwrap();
     fill(&store);
-    row("file", format!("{} MB", megabytes(&path)), "");
+    figure("file", Quantity::Memory(size(&path)), Aim::None);
     queries(&store);
     objects(&store);
     copies(&store);
@@ -44,60 +44,19 @@ fn main() {
     retention(&path);
 }
 
-fn row(what: &str, figure: impl std::fmt::Display, aim: &str) {
-    println!("{what:<46} {figure:>12} {:>14} {aim:>10}", "");
+fn ms(milliseconds: u64) -> Aim {
+    Aim::AtMost(Quantity::Time(Duration::from_millis(milliseconds)))
 }
 
-/// A time, and what of it the processor worked: the rest was waiting for the disk, or for others on the machine.
-fn timed(what: &str, Took { time, processor }: Took, aim: &str) {
-    let (time, processor) = (milliseconds(time), milliseconds(processor));
-    println!("{what:<46} {time:>12} {processor:>14} {aim:>10}");
+/// A time, and what of it the processor worked.
+fn timed(what: &str, took: Took, aim: Aim) {
+    let Took { time, processor } = took;
+    figure(what, Quantity::Time(time), aim);
+    figure("    of it at work", Quantity::Time(processor), Aim::None);
 }
 
-fn milliseconds(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
-}
-
-#[derive(Clone, Copy, Default)]
-struct Took {
-    time: Duration,
-    processor: Duration,
-}
-
-struct Watch {
-    begin: Instant,
-    processor: Duration,
-}
-
-impl Watch {
-    fn start() -> Self {
-        Self { begin: Instant::now(), processor: Self::processor() }
-    }
-
-    fn processor() -> Duration {
-        ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
-    }
-
-    fn stop(&self) -> Took {
-        Took {
-            time: self.begin.elapsed(),
-            processor: Self::processor().saturating_sub(self.processor),
-        }
-    }
-}
-
-/// So many hundredths of the times are not longer.
-fn percentile(times: &[Took], hundredths: usize) -> Took {
-    let of = |part: fn(&Took) -> Duration| {
-        let mut times: Vec<Duration> = times.iter().map(part).collect();
-        times.sort_unstable();
-        times[(times.len() * hundredths / 100).min(times.len() - 1)]
-    };
-    Took { time: of(|took| took.time), processor: of(|took| took.processor) }
-}
-
-fn megabytes(path: &Path) -> u64 {
-    fs::metadata(path).unwrap().len() / 1_000_000
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
 }
 
 /// Numbers that look random, the same in every run (`SplitMix64`).
@@ -190,10 +149,11 @@ fn fill(store: &Sqlite) {
     flush(&mut group);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let rate = |part: fn(&Took) -> Duration| {
-        format!("{:.0}/s", stored as f64 / times.iter().map(part).sum::<Duration>().as_secs_f64())
+        Quantity::Rate(stored as f64 / times.iter().map(part).sum::<Duration>().as_secs_f64())
     };
-    let (time, processor) = (rate(|took| took.time), rate(|took| took.processor));
-    println!("{:<46} {time:>12} {processor:>14} {:>10}", "recorded, durable", "100000/s");
+    let aim = Aim::AtLeast(Quantity::Rate(100_000.0));
+    figure("buckets recorded, durable", rate(|took| took.time), aim);
+    figure("    of time at work", rate(|took| took.processor), Aim::None);
     // A group that holds one minute of many edges touches each coarser bucket for one row.
     let at = Timestamp::from_secs(1_772_409_600 + MINUTES * 60);
     let edges = edges.iter().cycle().take(GROUP).enumerate().map(|(n, (key, services))| {
@@ -206,10 +166,10 @@ fn fill(store: &Sqlite) {
     let arrivals = Arrivals { edges: edges.collect(), advances: Vec::new() };
     let watch = Watch::start();
     store.record(&arrivals).unwrap();
-    timed("group of 50,000 new edges in one minute", watch.stop(), "-");
+    timed("group of 50,000 new edges in one minute", watch.stop(), Aim::None);
     let watch = Watch::start();
     store.record(&arrivals).unwrap();
-    timed("the same group again", watch.stop(), "500 ms");
+    timed("the same group again", watch.stop(), ms(500));
 }
 
 fn queries(store: &Sqlite) {
@@ -218,9 +178,9 @@ fn queries(store: &Sqlite) {
     let end = 1_772_409_600 + MINUTES * 60;
     let week = MINUTES * 60;
     for (what, length, aim) in [
-        ("edges of a namespace, 7 days", week, "100 ms"),
-        ("edges of a namespace, a day", 24 * 3600, "100 ms"),
-        ("edges of a namespace, an hour", 3600, "100 ms"),
+        ("edges of a namespace, 7 days", week, ms(100)),
+        ("edges of a namespace, a day", 24 * 3600, ms(100)),
+        ("edges of a namespace, an hour", 3600, ms(100)),
     ] {
         let mut times = Vec::new();
         let mut edges = 0;
@@ -237,13 +197,13 @@ fn queries(store: &Sqlite) {
             times.push(watch.stop());
         }
         println!("{what}: {} edges on average", edges / QUERIES);
-        timed("  median", percentile(&times, 50), "-");
+        timed("  median", percentile(&times, 50), Aim::None);
         timed("  99th percentile", percentile(&times, 99), aim);
     }
     let watch = Watch::start();
     let query = EdgeQuery { cluster, window: Span::ALL, namespace: None };
     let edges = store.edges(&query).unwrap().len();
-    timed(&format!("all {edges} edges, all time"), watch.stop(), "-");
+    timed(&format!("all {edges} edges, all time"), watch.stop(), Aim::None);
 }
 
 /// As many pods as the largest clusters have, noted, noted again unchanged, and read.
@@ -253,19 +213,19 @@ fn objects(store: &Sqlite) {
     let at = Timestamp::from_secs(1_772_409_600);
     let pods: Vec<ObjectChange> = (0..PODS).map(|n| pod(n, at)).collect();
     println!("{PODS} pods in groups of 1,000");
-    let before = megabytes(store.path());
+    let before = size(store.path());
     for what in ["  noted", "  noted again, unchanged"] {
         let watch = Watch::start();
         for group in pods.chunks(1_000) {
             store.record_objects(&cluster, group).unwrap();
         }
-        timed(what, watch.stop(), "-");
+        timed(what, watch.stop(), Aim::None);
     }
-    row("  growth of the file", format!("{} MB", megabytes(store.path()) - before), "-");
+    figure("  growth of the file", Quantity::Memory(size(store.path()) - before), Aim::None);
     let window = Span { from: at, until: Timestamp::MAX };
     let watch = Watch::start();
     assert_eq!(store.objects(&cluster, window).unwrap().len(), PODS);
-    timed("  all that are there", watch.stop(), "-");
+    timed("  all that are there", watch.stop(), Aim::None);
 }
 
 fn pod(n: usize, at: Timestamp) -> ObjectChange {
@@ -296,7 +256,7 @@ fn copies(store: &Sqlite) {
     let watch = Watch::start();
     let copy = store.path().with_file_name("copy.db");
     store.backup(&copy).unwrap();
-    timed("backup", watch.stop(), "-");
+    timed("backup", watch.stop(), Aim::None);
     fs::remove_file(copy).unwrap();
     let watch = Watch::start();
     let mut records = 0;
@@ -306,7 +266,7 @@ fn copies(store: &Sqlite) {
         ControlFlow::Continue(())
     });
     assert!(end.unwrap().is_continue());
-    timed(&format!("export of {records} records"), watch.stop(), "-");
+    timed(&format!("export of {records} records"), watch.stop(), Aim::None);
 }
 
 /// The older half of the minutes goes.
@@ -325,15 +285,15 @@ fn retention(path: &Path) {
         }
     }
     println!("retention: {removed} rows removed in {} calls", times.len());
-    timed("  median call", percentile(&times, 50), "-");
-    timed("  longest call", percentile(&times, 100), "1000 ms");
-    row("  file", format!("{} MB", megabytes(path)), "-");
+    timed("  median call", percentile(&times, 50), Aim::None);
+    timed("  longest call", percentile(&times, 100), ms(1000));
+    figure("  file", Quantity::Memory(size(path)), Aim::None);
 }
 
 fn opening(path: &Path) {
     let watch = Watch::start();
     let store = Sqlite::open(path, &Options::default()).unwrap();
-    timed("open", watch.stop(), "5000 ms");
+    timed("open", watch.stop(), ms(5000));
     // What a killed process leaves behind is the file and its log.
     store.record(&Arrivals::default()).unwrap();
     store
@@ -356,6 +316,6 @@ fn opening(path: &Path) {
     }
     let watch = Watch::start();
     drop(Sqlite::open(&killed, &Options::default()).unwrap());
-    timed("open after a kill", watch.stop(), "5000 ms");
+    timed("open after a kill", watch.stop(), ms(5000));
     fs::remove_file(&killed).unwrap();
 }
