@@ -130,7 +130,7 @@ export class Fixture {
       case "links":
         return explained;
       case "configuration":
-        return third === "preview" ? list([]) : configuration;
+        return third === "preview" ? list([]) : third === "versions" ? list(settings) : configuration;
       default:
         return null;
     }
@@ -608,8 +608,14 @@ const explained: Wire["LinkExplanation"] = {
   },
 };
 
+const settings: Wire["ReviewVersion"][] = [
+  { version: 1, who: "ada", at: FIRST, note: "Named payment-api", yaml: "" },
+];
+
 const configuration: Wire["Configuration"] = {
   version: 1,
+  who: "ada",
+  at: FIRST,
   aliases: [{ name: "payment-api", addresses: ["198.51.100.40/31"], allowed: true }],
   labels: { include: [], exclude: ["version"], namespace: [] },
   cluster: { podCIDRs: [], serviceCIDRs: [], processes: [] },
@@ -629,7 +635,10 @@ const configuration: Wire["Configuration"] = {
       },
       { key: "pod-template-hash", workloads: 14, values: 14, examples: [], selectors: 14, volatile: true },
     ],
-    namespaceLabels: [],
+    namespaceLabels: [
+      { key: "kubernetes.io/metadata.name", namespaces: 4, missing: [], used: true },
+      { key: "team", namespaces: 2, missing: ["kube-system", "legacy"], used: false },
+    ],
     ranges: [
       { cidr: "10.42.0.0/16", use: "pods", source: "node", origin: "Node shop-a spec.podCIDRs" },
       {

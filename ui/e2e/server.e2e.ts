@@ -1,119 +1,46 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launch } from "./browser.ts";
+import { downloaded, openPage } from "./journey.ts";
+import { ringfence, ROOT, Served } from "./served.ts";
 import { serious } from "./stage.ts";
 
 // Against a real `ringfence serve --demo`, with the pages that are in the binary.
-//   RINGFENCE       the binary; target/debug/ringfence when left out
-//   RINGFENCE_PORT  where it shall listen
-//   PICTURES        a folder for screenshots of every view
+//   RINGFENCE  the binary; target/debug/ringfence when left out
+//   PICTURES   a folder for screenshots of every view
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const BINARY = process.env.RINGFENCE ?? `${ROOT}target/debug/ringfence`;
-const PORT = process.env.RINGFENCE_PORT ?? "18099";
-const HERE = `http://127.0.0.1:${PORT}`;
-
-let server: ChildProcess | undefined;
+const server = new Served(["--demo"]);
 let browser: Browser;
 /** Of the demo. */
 let cluster = "";
 const NAMESPACE = "shop";
 
-async function start(): Promise<void> {
-  server = spawn(BINARY, ["serve", "--demo", "--listen", `127.0.0.1:${PORT}`], {
-    cwd: ROOT,
-    stdio: "ignore",
-  });
-  for (let left = 600; left > 0; left--) {
-    const answer = await fetch(`${HERE}/api/v1/clusters`).catch(() => null);
-    if (answer?.ok) {
-      const { items } = (await answer.json()) as { items: { name: string }[] };
-      cluster = items[0]?.name ?? "";
-      return;
-    }
-    await new Promise((next) => setTimeout(next, 100));
-  }
-  throw new Error(`${BINARY} does not answer at ${HERE}`);
-}
-
-async function stop(): Promise<void> {
-  const ended = new Promise((end) => server?.once("exit", end));
-  server?.kill("SIGTERM");
-  await ended;
-}
-
 beforeAll(async () => {
-  await start();
-  browser = await launch();
+  [browser] = await Promise.all([launch(), server.start()]);
+  cluster = (await server.json<{ items: { name: string }[] }>("/clusters")).items[0]?.name ?? "";
 });
 afterAll(async () => {
   await browser?.close();
-  await stop();
+  await server.remove();
 });
 
-interface Options {
-  readonly locale?: string;
-  readonly colorScheme?: "light" | "dark";
-}
-
-async function open(path: string, { locale = "en", colorScheme = "light" }: Options = {}): Promise<Page> {
-  const context = await browser.newContext({
-    viewport: { width: 1280, height: 720 },
-    locale,
-    colorScheme,
-    timezoneId: "UTC",
-    acceptDownloads: true,
-  });
-  const page = await context.newPage();
-  page.on("pageerror", (error) => expect.soft(error.message).toBe("no error"));
-  page.on("console", (message) => {
-    const expected = /Failed to load resource|ERR_/.test(message.text());
-    if (message.type() === "error" && !expected) expect.soft(message.text()).toBe("no complaint");
-  });
-  await page.goto(HERE + path);
-  return page;
-}
-
+const open = (path: string, options: BrowserContextOptions = {}): Promise<Page> =>
+  openPage(browser, server.url, path, options);
 const scope = (query = "") => `/network/${cluster}/${NAMESPACE}${query}`;
 const generated = (page: Page) => page.getByText(/^(PROVEN|FAILED)$/);
 
-async function downloaded(page: Page, item: string): Promise<string> {
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    (async () => {
-      await page.getByRole("button", { name: "Download" }).click();
-      await page.getByRole("menuitem", { name: item }).click();
-    })(),
-  ]);
-  return readFileSync(await download.path(), "utf8");
-}
-
 /** What the command line makes of the example under the review as the server has it now. */
 async function commandLine(): Promise<string> {
-  const review = await (await fetch(`${HERE}/api/v1/clusters/${cluster}/reviews/${NAMESPACE}/yaml`)).text();
+  const review = await server.text(`/clusters/${cluster}/reviews/${NAMESPACE}/yaml`);
   const shop = `${ROOT}examples/shop`;
   const folder = mkdtempSync(join(tmpdir(), "ringfence-"));
   // Comments name the file that a decision stands in.
   writeFileSync(join(folder, `${NAMESPACE}.yaml`), review);
-  const args = [
-    "generate",
-    "--cluster",
-    `${shop}/cluster`,
-    "--flows",
-    `${shop}/flows.jsonl.zst`,
-    "-n",
-    NAMESPACE,
-  ];
-  // It exits with 1 when the proof fails, and writes the policies all the same.
-  const { stdout } = spawnSync(BINARY, [...args, "--review", `${NAMESPACE}.yaml`], {
-    cwd: folder,
-    encoding: "utf8",
-  });
+  const input = ["--cluster", `${shop}/cluster`, "--flows", `${shop}/flows.jsonl.zst`, "-n", NAMESPACE];
+  const { stdout } = ringfence(folder, ["generate", ...input, "--review", `${NAMESPACE}.yaml`]);
   rmSync(folder, { recursive: true });
   return stdout;
 }
@@ -167,7 +94,7 @@ describe("from the first page to a proven policy", () => {
 test("a link shows another browser the same", async () => {
   const page = await open(scope("?kind=Deployment&entity=web&tab=egress&search=TCP"));
   const rows = await page.getByText(/^\d+ rows?$/).textContent();
-  const other = await open(page.url().replace(HERE, ""));
+  const other = await open(page.url().replace(server.url, ""));
   await other.getByText(rows ?? "", { exact: true }).waitFor();
 });
 
@@ -211,9 +138,9 @@ test("what one does the other sees by itself", async () => {
 test("the server restarts under an open page", async () => {
   const page = await open(scope());
   await page.getByRole("checkbox").first().waitFor();
-  await stop();
+  await server.stop();
   await page.getByText("The server does not answer").waitFor();
-  await start();
+  await server.start();
   await page.getByText("The server does not answer").waitFor({ state: "detached" });
   await page.getByRole("tab", { name: "Generated Policy" }).click();
   await generated(page).waitFor();

@@ -47,10 +47,18 @@ export async function changeConfiguration(
   cluster: string,
   version: number,
   operations: readonly ConfigurationOperation[],
+  note: string,
 ) {
   const params = { path: { cluster }, header: ifMatch(version) };
-  const body = { operations: operations.map(configurationOperation) };
+  const body = { note, operations: operations.map(configurationOperation) };
   return read.configuration(await take(PATCH("/clusters/{cluster}/configuration", { params, body })));
+}
+
+/** Makes an older version the newest again; the profile stays. */
+export async function undoConfiguration(cluster: string, version: number, target: number) {
+  const params = { path: { cluster }, header: ifMatch(version) };
+  const body = { version: target };
+  return read.configuration(await take(POST("/clusters/{cluster}/configuration/undo", { params, body })));
 }
 
 function configurationOperation(change: ConfigurationOperation): Wire["ConfigurationOperation"] {
@@ -60,6 +68,7 @@ function configurationOperation(change: ConfigurationOperation): Wire["Configura
       return { op: change.op, alias: { name, addresses: [...addresses], allowed } };
     }
     case "removeAlias":
+    case "setProfile":
       return change;
     case "setLabels": {
       const { include, exclude, namespace } = change.labels;

@@ -169,6 +169,16 @@ export const configuration = (cluster: string) =>
     },
   });
 
+export const configurationVersions = (cluster: string) =>
+  queryOptions({
+    queryKey: ["configurationVersions", cluster],
+    queryFn: async ({ signal }) => {
+      const params = { path: { cluster } };
+      const { items } = await take(GET("/clusters/{cluster}/configuration/versions", { params, signal }));
+      return items.map(read.reviewVersion).toSorted((a, b) => b.version - a.version);
+    },
+  });
+
 export const labelPreview = (cluster: string, labels: LabelChoice) =>
   queryOptions({
     queryKey: ["labelPreview", cluster, labels],

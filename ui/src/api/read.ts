@@ -196,6 +196,8 @@ export function reviewVersion(wire: Wire["ReviewVersion"]): ReviewVersion {
 export function configuration(wire: Wire["Configuration"]): Configuration {
   return {
     version: wire.version,
+    who: wire.who ?? null,
+    at: maybeTime(wire.at),
     aliases: wire.aliases,
     labels: wire.labels,
     cidrs: {
@@ -212,6 +214,11 @@ export function configuration(wire: Wire["Configuration"]): Configuration {
         examples,
         selectors,
         volatile,
+      })),
+      namespaceLabels: wire.found.namespaceLabels.map(({ key, namespaces, missing }) => ({
+        key,
+        namespaces,
+        missing,
       })),
       ranges: wire.found.ranges,
       complete: wire.found.complete,

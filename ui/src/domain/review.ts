@@ -78,9 +78,18 @@ export interface LabelChoice {
   readonly namespace: readonly string[];
 }
 
+/** The label that every namespace has from the API server; namespaces are selected by it when nothing is chosen. */
+export const NAME_LABEL = "kubernetes.io/metadata.name";
+
+/** What is known of network plugins. */
+export const PROFILES = ["common", "cilium", "aws-vpc"] as const;
+export type Profile = (typeof PROFILES)[number];
+
 /** What holds for every namespace of a cluster. */
 export interface Configuration {
   readonly version: number;
+  readonly who: string | null;
+  readonly at: number | null;
   readonly aliases: readonly Alias[];
   readonly labels: LabelChoice;
   readonly cidrs: {
@@ -88,9 +97,10 @@ export interface Configuration {
     readonly services: readonly string[];
     readonly processes: readonly string[];
   };
-  readonly profile: string;
+  readonly profile: Profile;
   readonly found: {
     readonly labels: readonly FoundLabel[];
+    readonly namespaceLabels: readonly FoundNamespaceLabel[];
     readonly ranges: readonly FoundRange[];
     /** Whether the ranges are known well enough to tell the inside from the outside. */
     readonly complete: boolean;
@@ -106,6 +116,14 @@ export interface FoundLabel {
   readonly selectors: number;
   /** It names a rollout, a run or a pod, and is never used. */
   readonly volatile: boolean;
+}
+
+export interface FoundNamespaceLabel {
+  readonly key: string;
+  /** How many namespaces have it. */
+  readonly namespaces: number;
+  /** Those that do not. */
+  readonly missing: readonly string[];
 }
 
 export interface FoundRange {
@@ -128,7 +146,18 @@ export type ConfigurationOperation =
   | { readonly op: "setAlias"; readonly alias: Alias }
   | { readonly op: "removeAlias"; readonly name: string }
   | { readonly op: "setLabels"; readonly labels: LabelChoice }
-  | { readonly op: "setClusterCidrs"; readonly cidrs: Configuration["cidrs"] };
+  | { readonly op: "setClusterCidrs"; readonly cidrs: Configuration["cidrs"] }
+  | { readonly op: "setProfile"; readonly profile: Profile };
+
+/** The namespaces that lack one of the labels they would be selected by. */
+export function withoutLabels(
+  found: readonly FoundNamespaceLabel[],
+  chosen: readonly string[],
+): readonly string[] {
+  const keys = chosen.length === 0 ? [NAME_LABEL] : chosen;
+  const missing = found.filter(({ key }) => keys.includes(key)).flatMap((label) => label.missing);
+  return [...new Set(missing)].sort();
+}
 
 /** What the labels' choice is for a key. */
 export function labelUse(labels: LabelChoice, key: string): "auto" | "include" | "exclude" {

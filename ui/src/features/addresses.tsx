@@ -420,7 +420,8 @@ function AliasDialog({ cluster, rows, close }: AliasDialogProps) {
       const now = await client.ensureQueryData(query);
       const addresses = rows.map(({ address }) => address);
       const alias = withAddresses(now.aliases, name.trim(), addresses, allowed);
-      return changeConfiguration(cluster, now.version, [{ op: "setAlias", alias }]);
+      const words = t.addresses.aliased(alias.name);
+      return changeConfiguration(cluster, now.version, [{ op: "setAlias", alias }], words);
     },
     onSuccess: (saved) => {
       client.setQueryData(query.queryKey, saved);

@@ -1,4 +1,4 @@
-import { Button, Group, Modal } from "@mantine/core";
+import { Button, Group } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
@@ -10,7 +10,8 @@ import type { Choice } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
 import type { Operation, Review } from "../domain/review.ts";
 import { UndoTrail } from "../domain/undo.ts";
-import { useFormat, useTexts } from "../i18n/texts.tsx";
+import { useTexts } from "../i18n/texts.tsx";
+import { Conflict } from "./conflict.tsx";
 
 /** A change of the review, in words for those who see it later. */
 export interface Change {
@@ -171,9 +172,10 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
     <Context value={value}>
       {children}
       {conflict && (
-        <Conflict
+        <ReviewConflict
           scope={scope}
-          mine={conflict}
+          known={review?.version ?? 0}
+          mine={conflict.words}
           close={() => setConflict(null)}
           again={() => {
             setConflict(null);
@@ -189,49 +191,20 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
   );
 }
 
-interface ConflictProps {
+interface ReviewConflictProps {
   readonly scope: Scope;
-  readonly mine: Change;
+  /** The version that the change was made from. */
+  readonly known: number;
+  readonly mine: string;
   readonly close: () => void;
   readonly again: () => void;
   readonly giveUp: () => void;
 }
 
-/** Somebody else changed the review in between: shows both changes and lets people choose. */
-function Conflict({ scope, mine, close, again, giveUp }: ConflictProps) {
+function ReviewConflict({ scope, known, ...rest }: ReviewConflictProps) {
   const t = useTexts();
-  const format = useFormat();
-  const { review } = useReview();
+  const [from] = useState(known);
   const versions = useQuery({ ...reviewVersions(scope.cluster, scope.namespace), staleTime: 0 }).data ?? [];
-  const theirs = versions.filter(({ version }) => version > (review?.version ?? 0));
-  return (
-    <Modal
-      opened
-      onClose={close}
-      title={t.review.conflict}
-      closeButtonProps={{ "aria-label": t.common.close }}
-    >
-      <p>{t.review.conflictText(theirs[0]?.who ?? versions[0]?.who ?? "?")}</p>
-      {theirs.length > 0 && <h3>{t.review.conflictTheirs}</h3>}
-      <ul className="lines">
-        {theirs.map(({ version, who, at, note }) => (
-          <li key={version}>
-            {note || t.review.version(version)} <span className="dim">{`${who}, ${format.moment(at)}`}</span>
-          </li>
-        ))}
-      </ul>
-      <h3>{t.review.conflictYours}</h3>
-      <ul className="lines">
-        <li>{mine.words}</li>
-      </ul>
-      <Group justify="flex-end" mt="md">
-        <Button variant="default" onClick={giveUp}>
-          {t.review.keepTheirs}
-        </Button>
-        <Button onClick={again} data-autofocus>
-          {t.review.applyMine}
-        </Button>
-      </Group>
-    </Modal>
-  );
+  const theirs = versions.filter(({ version }) => version > from);
+  return <Conflict title={t.review.conflict} theirs={theirs} {...rest} />;
 }

@@ -75,6 +75,7 @@ function prefix(text: string) {
       </span>
     ),
     leftSectionWidth: width,
+    leftSectionPointerEvents: "none" as const,
   };
 }
 

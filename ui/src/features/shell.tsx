@@ -23,7 +23,7 @@ import { NetworkPage } from "./network.tsx";
 import { SignIn, takeReturn } from "./sign-in.tsx";
 
 const ConfigurationPage = lazy(async () => ({
-  default: (await import("./configuration.tsx")).ConfigurationPage,
+  default: (await import("./configuration/page.tsx")).ConfigurationPage,
 }));
 
 /** The frame of every page: the main menu above, the page below. */
