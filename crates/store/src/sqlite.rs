@@ -304,16 +304,21 @@ impl Store for Sqlite {
         self.read(|db| journal::setting(db, key))
     }
 
-    fn put_setting(
+    fn settings(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|db| journal::settings(db, prefix))
+    }
+
+    fn put_settings(
         &self,
-        key: &str,
-        value: Option<&str>,
+        changes: &[(&str, Option<&str>)],
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         self.write(|db, _| {
-            journal::put_setting(db, key, value)?;
-            if let Some(cluster) = cluster_of_setting(key).filter(|_| value.is_some()) {
-                dimension::cluster_or_new(db, &cluster)?;
+            for &(key, value) in changes {
+                journal::put_setting(db, key, value)?;
+                if let Some(cluster) = cluster_of_setting(key).filter(|_| value.is_some()) {
+                    dimension::cluster_or_new(db, &cluster)?;
+                }
             }
             Ok(journal::add(db, audit)?)
         })

@@ -65,11 +65,23 @@ pub trait Store: Send + Sync {
     /// cluster.
     fn setting(&self, key: &str) -> Result<Option<String>, StoreError>;
 
+    /// The settings whose keys begin with a text, sorted by key.
+    fn settings(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError>;
+
     /// Stores a setting (`None` removes it), and its audit entry with it.
     fn put_setting(
         &self,
         key: &str,
         value: Option<&str>,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.put_settings(&[(key, value)], audit)
+    }
+
+    /// Stores several settings (`None` removes one) and one audit entry, together or not at all.
+    fn put_settings(
+        &self,
+        changes: &[(&str, Option<&str>)],
         audit: &AuditEntry,
     ) -> Result<(), StoreError>;
 

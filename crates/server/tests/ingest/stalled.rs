@@ -72,13 +72,16 @@ impl Store for Stalled {
         self.store.setting(key)
     }
 
-    fn put_setting(
+    fn settings(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.store.settings(prefix)
+    }
+
+    fn put_settings(
         &self,
-        key: &str,
-        value: Option<&str>,
+        changes: &[(&str, Option<&str>)],
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        self.store.put_setting(key, value, audit)
+        self.store.put_settings(changes, audit)
     }
 
     fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {

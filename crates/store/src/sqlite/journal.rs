@@ -11,6 +11,12 @@ pub(super) fn setting(db: &Connection, key: &str) -> rusqlite::Result<Option<Str
     db.query_row("SELECT value FROM setting WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
 
+/// The settings whose keys begin with a text, sorted by key.
+pub(super) fn settings(db: &Connection, prefix: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let sql = "SELECT key, value FROM setting WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key";
+    db.prepare(sql)?.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 /// Stores or removes a setting.
 pub(super) fn put_setting(db: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
     match value {

@@ -42,6 +42,8 @@ pub(crate) fn global(store: &dyn Store) -> Vec<String> {
         format!("{:#?}", store.audit_trail(Timestamp::MAX, 1000).unwrap()),
         format!("{:#?}", store.audit_trail(at("2026-03-02T23:00:00Z"), 3).unwrap()),
         format!("{:?}", store.setting("ui/theme").unwrap()),
+        format!("{:?}", store.settings("").unwrap()),
+        format!("{:?}", store.settings("cluster/prod/").unwrap()),
     ]
 }
 

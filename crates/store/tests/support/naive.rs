@@ -243,21 +243,27 @@ impl Store for Naive {
         Ok(self.contents().settings.get(key).cloned())
     }
 
-    fn put_setting(
+    fn settings(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let settings = self.contents().settings.clone();
+        Ok(settings.into_iter().filter(|(key, _)| key.starts_with(prefix)).collect())
+    }
+
+    fn put_settings(
         &self,
-        key: &str,
-        value: Option<&str>,
+        changes: &[(&str, Option<&str>)],
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         let mut contents = self.contents();
-        match value {
-            Some(value) => {
-                let cluster = key.strip_prefix("cluster/").and_then(|key| key.split_once('/'));
-                contents.clusters.extend(cluster.map(|(cluster, _)| super::name(cluster)));
-                contents.settings.insert(key.into(), value.into())
-            }
-            None => contents.settings.remove(key),
-        };
+        for &(key, value) in changes {
+            match value {
+                Some(value) => {
+                    let cluster = key.strip_prefix("cluster/").and_then(|key| key.split_once('/'));
+                    contents.clusters.extend(cluster.map(|(cluster, _)| super::name(cluster)));
+                    contents.settings.insert(key.into(), value.into())
+                }
+                None => contents.settings.remove(key),
+            };
+        }
         contents.audit.push(audit.clone());
         Ok(())
     }

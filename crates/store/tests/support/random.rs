@@ -23,7 +23,7 @@ pub(crate) enum Deed {
     Record(Arrivals),
     Objects(Name, Vec<ObjectChange>),
     Review(NewReview),
-    Setting(String, Option<String>, AuditEntry),
+    Settings(Vec<(String, Option<String>)>, AuditEntry),
     Audit(AuditEntry),
 }
 
@@ -34,7 +34,11 @@ impl Deed {
             Self::Record(arrivals) => store.record(arrivals),
             Self::Objects(cluster, changes) => store.record_objects(cluster, changes),
             Self::Review(review) => store.put_review(review).map(|_| ()),
-            Self::Setting(key, value, audit) => store.put_setting(key, value.as_deref(), audit),
+            Self::Settings(changes, audit) => {
+                let changes: Vec<_> =
+                    changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+                store.put_settings(&changes, audit)
+            }
             Self::Audit(entry) => store.audit(entry),
         };
         match ended {
@@ -52,11 +56,15 @@ pub(crate) fn deed() -> impl Strategy<Value = Deed> {
         4 => arrivals().prop_map(Deed::Record),
         2 => (cluster(), vec(change(), 0..6)).prop_map(|(c, changes)| Deed::Objects(c, changes)),
         2 => review().prop_map(Deed::Review),
-        1 => (select(vec!["cluster/prod/profile", "cluster/test/profile", "ui/theme"]),
-              option::of("[a-c]"), audit())
-            .prop_map(|(key, value, audit)| Deed::Setting(key.into(), value, audit)),
+        1 => (vec(setting(), 1..3), audit())
+            .prop_map(|(changes, audit)| Deed::Settings(changes, audit)),
         1 => audit().prop_map(Deed::Audit),
     ]
+}
+
+fn setting() -> impl Strategy<Value = (String, Option<String>)> {
+    let keys = vec!["cluster/prod/profile", "cluster/test/profile", "ui/theme"];
+    (select(keys), option::of("[a-c]")).prop_map(|(key, value)| (key.into(), value))
 }
 
 pub(crate) fn cluster() -> impl Strategy<Value = Name> {
