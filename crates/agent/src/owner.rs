@@ -22,6 +22,16 @@ pub enum Owner {
     Pod(Arc<Pod>),
 }
 
+impl Owner {
+    /// Whether the node's kubelet knows it: pods of another node on the same kernel have no name here.
+    pub fn is_of_this_node(&self) -> bool {
+        match self {
+            Self::Machine => true,
+            Self::Pod(pod) => pod.name.is_some(),
+        }
+    }
+}
+
 /// A pod, as far as the node can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pod {
@@ -190,7 +200,9 @@ mod tests {
             machine: 0,
         };
         let name = ("shop".to_owned(), "web-7d9f8-x2x4z".to_owned());
-        assert_eq!(owners.pod_name(UID), Some(name));
+        assert_eq!(owners.pod_name(UID), Some(name.clone()));
+        let pod = |name| Owner::Pod(Arc::new(Pod { uid: UID.to_owned(), name }));
+        assert!(pod(Some(name)).is_of_this_node() && !pod(None).is_of_this_node());
         assert_eq!(owners.pod_name("0123"), None);
     }
 

@@ -11,7 +11,7 @@ use ringfence_bpf::{Closed, Epoch, Losses, Observer, ObserverError};
 use thiserror::Error;
 
 use crate::observation::{Interval, Observation};
-use crate::owner::{Owners, Sources};
+use crate::owner::{Owner, Owners, Sources};
 
 /// Pods may be gone before the interval ends, so that their namespaces are looked at more often.
 const LEARNING: Duration = Duration::from_secs(1);
@@ -52,12 +52,23 @@ pub struct Watch {
     owners: Owners,
     /// End of the last interval.
     last: Timestamp,
+    kernel: Kernel,
+}
+
+/// Whose the kernel is that is observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// This machine's: what belongs to nobody known is reported too, by its addresses.
+    Own,
+    /// Nodes that are containers share it, each with an agent of its own: only what belongs to this node or to pods
+    /// that its kubelet knows is reported, so that nothing is told twice.
+    Shared,
 }
 
 impl Watch {
     /// Takes in what is there already. From here on nothing needs more than
     /// [`drop_privileges`](crate::privilege::drop_privileges) leaves.
-    pub fn new(observer: Observer, sources: Sources) -> Result<Self, WatchError> {
+    pub fn new(observer: Observer, sources: Sources, kernel: Kernel) -> Result<Self, WatchError> {
         let mut owners = Owners::new(sources).map_err(WatchError::Processes)?;
         let machine = File::open("/proc/self/ns/net").map_err(WatchError::Processes)?;
         observer.seed(machine.as_fd())?;
@@ -72,7 +83,7 @@ impl Watch {
             return Err(fault.into());
         }
         owners.learn(&observer.namespaces()?);
-        Ok(Self { observer, owners, last: Timestamp::now() })
+        Ok(Self { observer, owners, last: Timestamp::now(), kernel })
     }
 
     /// The programs.
@@ -109,16 +120,26 @@ impl Watch {
         let closed = self.observer.turn()?;
         let interval = Interval { start: self.last, end: Timestamp::now().max(self.last) };
         self.last = interval.end;
-        keep(report(incarnation, &closed, interval, &self.owners)).map_err(WatchError::Keep)?;
+        let report = report(incarnation, &closed, interval, &self.owners, self.kernel);
+        keep(report).map_err(WatchError::Keep)?;
         Ok(closed.forget()?)
     }
 }
 
-fn report(incarnation: u64, closed: &Closed<'_>, interval: Interval, owners: &Owners) -> Report {
+fn report(
+    incarnation: u64,
+    closed: &Closed<'_>,
+    interval: Interval,
+    owners: &Owners,
+    kernel: Kernel,
+) -> Report {
     let mut observations = Vec::with_capacity(closed.flows.len());
     let mut unattributed = 0;
     for flow in &closed.flows {
         let owner = owners.of(flow.key.netns);
+        if kernel == Kernel::Shared && !owner.is_some_and(Owner::is_of_this_node) {
+            continue;
+        }
         let Some(observation) = Observation::of(flow, owner) else { continue };
         unattributed += u64::from(owner.is_none());
         observations.push(observation);

@@ -12,7 +12,7 @@ use ringfence_agent::deliver::{Sender, SharedSpool, deliver};
 use ringfence_agent::owner::Sources;
 use ringfence_agent::privilege::drop_privileges;
 use ringfence_agent::spool::{Bounds, Spool};
-use ringfence_agent::watch::{Report, Watch};
+use ringfence_agent::watch::{Kernel, Report, Watch};
 use ringfence_bpf::{Observer, Options, State, probe};
 use ringfence_proto::agent::MachineKind;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
@@ -154,6 +154,9 @@ struct Place {
     /// The kubelet's directory of logs, which has the names of pods
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/log/pods")]
     pod_logs: PathBuf,
+    /// Other nodes are on the same kernel, as with kind: report what belongs to this node or its pods only
+    #[arg(long)]
+    shared_kernel: bool,
 }
 
 impl Place {
@@ -222,7 +225,8 @@ fn start(place: &Place) -> anyhow::Result<Watch> {
         }
     }
     let sources = Sources { proc: place.proc.clone(), pod_logs: place.pod_logs.clone() };
-    let watch = Watch::new(observer, sources)?;
+    let kernel = if place.shared_kernel { Kernel::Shared } else { Kernel::Own };
+    let watch = Watch::new(observer, sources, kernel)?;
     drop_privileges().context("privileges cannot be dropped")?;
     Ok(watch)
 }
