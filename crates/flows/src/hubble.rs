@@ -8,9 +8,7 @@ use std::sync::Arc;
 use ringfence_model::flow::{
     End, Flow, IcmpKind, Packet, Seen, Sense, Socket, SocketStage, TcpFlags, Transport, Verdict,
 };
-use ringfence_model::resolve::Hint;
-use ringfence_model::{Labels, Name, PodRef, Port, Protocol, Timestamp, WorkloadRef};
-use serde::Deserialize;
+use ringfence_model::{Port, Protocol, Timestamp};
 
 use crate::address;
 use crate::ends::{Descriptions, Nodes};
@@ -20,7 +18,10 @@ use crate::ledger::Skip;
 use crate::moment::Moments;
 use crate::reader::Item;
 
+mod description;
 pub(crate) mod stream;
+
+use description::Description;
 
 /// The fields of `flow.Flow` that matter, as text.
 #[derive(Default)]
@@ -74,15 +75,6 @@ struct RawTransport<'a> {
     destination: Option<Number<'a>>,
     icmp_type: Option<Number<'a>>,
     flags: TcpFlags,
-}
-
-/// What a Hubble endpoint object says.
-#[derive(Clone)]
-enum Description {
-    Nothing,
-    /// `reserved:host`: the node that observed.
-    Observer,
-    Says(Arc<Hint>),
 }
 
 /// Turns lines into flows.
@@ -428,88 +420,4 @@ fn lost_events(text: &[u8]) -> Result<u64, Fault> {
         Ok::<_, Fault>(())
     })?;
     Ok(number.unwrap_or(0))
-}
-
-/// `flow.Endpoint`.
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct WireEndpoint {
-    namespace: String,
-    pod_name: String,
-    labels: Vec<String>,
-    workloads: Vec<WireWorkload>,
-}
-
-/// `flow.Workload`.
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct WireWorkload {
-    name: String,
-    kind: String,
-}
-
-impl Description {
-    fn parse(field: &'static str, text: &[u8]) -> Result<Self, Fault> {
-        let wire: Option<WireEndpoint> =
-            serde_json::from_slice(text).map_err(|_| Fault::value(field, text))?;
-        let Some(WireEndpoint { namespace, pod_name, labels, workloads }) = wire else {
-            return Ok(Self::Nothing);
-        };
-        let workload = workloads.first().map(|workload| (&*workload.kind, &*workload.name));
-        Self::of(&namespace, &pod_name, &labels, workload).ok_or_else(|| Fault::value(field, text))
-    }
-
-    /// `None` when a name is none.
-    fn of(
-        namespace: &str,
-        pod: &str,
-        labels: &[String],
-        workload: Option<(&str, &str)>,
-    ) -> Option<Self> {
-        if !pod.is_empty() {
-            return Self::pod(namespace, pod, labels, workload)
-                .map(|hint| Self::Says(Arc::new(hint)));
-        }
-        let has = |label: &str| labels.iter().any(|l| l == label);
-        Some(if has("reserved:host") {
-            Self::Observer
-        } else if has("reserved:remote-node") || has("reserved:kube-apiserver") {
-            Self::Says(Arc::new(Hint::OtherNode))
-        } else if labels.iter().any(|l| l.starts_with("reserved:world")) {
-            Self::Says(Arc::new(Hint::World))
-        } else {
-            Self::Nothing
-        })
-    }
-
-    /// `None` when a name is none.
-    fn pod(
-        namespace: &str,
-        pod: &str,
-        labels: &[String],
-        workload: Option<(&str, &str)>,
-    ) -> Option<Hint> {
-        let namespace = Name::new(namespace).ok()?;
-        let workload = match workload {
-            Some((kind, name)) => Some(WorkloadRef {
-                namespace: namespace.clone(),
-                kind: kind.into(),
-                name: Name::new(name).ok()?,
-            }),
-            None => None,
-        };
-        // Cilium's own labels are not the pod's. A label with another source than Kubernetes is not either.
-        let labels: Labels = labels
-            .iter()
-            .filter_map(|label| label.strip_prefix("k8s:"))
-            .filter(|label| {
-                !label.starts_with("io.cilium.k8s.") && !label.starts_with("io.kubernetes.pod.")
-            })
-            .map(|label| label.split_once('=').unwrap_or((label, "")))
-            .collect();
-        let pod = PodRef { namespace, name: Name::new(pod).ok()? };
-        Some(Hint::Pod { pod, workload, labels: Some(labels) })
-    }
 }
