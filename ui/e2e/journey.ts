@@ -17,6 +17,7 @@ export async function openPage(
     ...options,
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
   page.on("pageerror", (error) => expect.soft(error.message).toBe("no error"));
   page.on("console", (message) => {
     const expected = /Failed to load resource|ERR_/.test(message.text());

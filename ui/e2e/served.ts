@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,9 +38,9 @@ export class Served {
     return this.#url;
   }
 
-  /** Waits until it says where it listens. */
-  async start(): Promise<void> {
-    const listen = this.#url === null ? "127.0.0.1:0" : new URL(this.#url).host;
+  /** Waits until it says where it listens: on a free port, or where it did before. */
+  async start(port = 0): Promise<void> {
+    const listen = this.#url === null ? `127.0.0.1:${port}` : new URL(this.#url).host;
     const child = spawn(BINARY, ["serve", "--listen", listen, ...this.#args], {
       cwd: this.folder,
       env: { ...process.env, TMPDIR: this.folder },
@@ -73,6 +73,13 @@ export class Served {
     const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
     await ended;
     clearTimeout(late);
+  }
+
+  /** Copies what a demo keeps. */
+  backup(to: string): void {
+    const [demo] = readdirSync(this.folder).filter((name) => name.startsWith("ringfence-demo-"));
+    if (demo === undefined) throw new Error("this is no demo");
+    ringfence(this.folder, ["backup", "--store", join(demo, "demo.db"), "-o", to]);
   }
 
   /** Stops it for good. */
