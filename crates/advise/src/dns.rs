@@ -31,7 +31,8 @@ impl DnsServers {
                 Peer::Workload(workload) => vec![Party::Workload(workload.clone())],
                 Peer::Node(node) => hosts(inventory.node_addresses(node)),
                 Peer::Address(ip, _) => hosts(&[*ip]),
-                Peer::Service(_) | Peer::Host(_) | Peer::Alias(_) => Vec::new(),
+                Peer::Host(host) => hosts(&inventory.host_addresses(host).collect::<Vec<_>>()),
+                Peer::Service(_) | Peer::Alias(_) => Vec::new(),
             };
             servers.add(parties, &peer.to_string(), *port);
         }

@@ -246,11 +246,11 @@ impl<'a> Judge<'a> {
     /// Whether the peer goes into a policy without a decision of its own.
     fn is_known(&self, peer: &Peer) -> bool {
         match peer {
-            Peer::Workload(_) | Peer::Node(_) => true,
+            Peer::Workload(_) | Peer::Node(_) | Peer::Host(_) => true,
             Peer::Alias(name) => {
                 self.review.aliases.iter().any(|alias| alias.name == *name && alias.allowed)
             }
-            Peer::Service(_) | Peer::Host(_) | Peer::Address(..) => false,
+            Peer::Service(_) | Peer::Address(..) => false,
         }
     }
 
@@ -276,8 +276,11 @@ impl<'a> Judge<'a> {
             Peer::Node(node) if self.inventory.node_addresses(node).is_empty() => {
                 Err(Unselectable::NotInInput)
             }
-            Peer::Service(_) | Peer::Host(_) => Err(Unselectable::NotInInput),
-            Peer::Node(_) | Peer::Alias(_) | Peer::Address(..) => Ok(()),
+            Peer::Host(host) if self.inventory.host_addresses(host).next().is_none() => {
+                Err(Unselectable::AddressesNotKnown)
+            }
+            Peer::Service(_) => Err(Unselectable::NotInInput),
+            Peer::Node(_) | Peer::Host(_) | Peer::Alias(_) | Peer::Address(..) => Ok(()),
         }
     }
 

@@ -172,9 +172,7 @@ impl<'a> Planner<'a> {
             };
             let L4::Port(protocol, port) = row.edge.key.l4 else { continue };
             let subject = Subject::Workload(row.workload.clone());
-            if matches!(row.peer(), Peer::Node(_)) {
-                self.collected.diagnostics.push(node_addresses_note(&subject, row.direction));
-            }
+            self.collected.diagnostics.extend(addresses_note(row.peer(), &subject, row.direction));
             for party in self.peer_parties(row.peer(), row.direction) {
                 let (label, ports) = (row.peer().to_string(), single_port(protocol, port));
                 self.need(&subject, row.direction, party, label, ports, reason.clone());
@@ -216,10 +214,11 @@ impl<'a> Planner<'a> {
                     self.collected.diagnostics.push(report::names_no_connection(decision));
                 }
                 Ok(needs) => {
-                    let is_node = |end| matches!(end, &PeerPattern::Peer(Peer::Node(_)));
-                    if is_node(&decision.source) || is_node(&decision.destination) {
-                        let note = |need: &Need| node_addresses_note(&need.subject, need.direction);
-                        self.collected.diagnostics.extend(needs.iter().map(note));
+                    for end in [&decision.source, &decision.destination] {
+                        let PeerPattern::Peer(peer) = end else { continue };
+                        let note =
+                            |need: &Need| addresses_note(peer, &need.subject, need.direction);
+                        self.collected.diagnostics.extend(needs.iter().filter_map(note));
                     }
                     for need in needs {
                         self.add(need);
@@ -330,7 +329,10 @@ impl<'a> Planner<'a> {
                 aliases.flat_map(|alias| alias.cidrs.iter().copied()).map(block).collect()
             }
             Peer::Address(ip, _) => vec![block(Cidr::host(*ip))],
-            Peer::Service(_) | Peer::Host(_) => Vec::new(),
+            Peer::Host(host) => {
+                self.judge.inventory.host_addresses(host).map(Cidr::host).map(block).collect()
+            }
+            Peer::Service(_) => Vec::new(),
         };
         parties.into_iter()
     }
@@ -387,17 +389,26 @@ pub(crate) fn whole_namespaces(case: Case<'_>) -> BTreeSet<(Name, Direction)> {
     whole
 }
 
-fn node_addresses_note(subject: &Subject, direction: Direction) -> Diagnostic {
-    Diagnostic::note(
-        "node-addresses",
-        format!(
-            "{direction} rules name cluster nodes, and pods on the host network, by their \
-            addresses"
+/// What is to be said of a peer that policies can only name by its addresses of now.
+fn addresses_note(peer: &Peer, subject: &Subject, direction: Direction) -> Option<Diagnostic> {
+    let note = match peer {
+        Peer::Node(_) => Diagnostic::note(
+            "node-addresses",
+            format!(
+                "{direction} rules name cluster nodes, and pods on the host network, by their \
+                addresses"
+            ),
+        )
+        .hint(
+            "generate again when nodes are added or get other addresses; some network plugins do \
+            not match node addresses with ipBlock (cilium: policy-cidr-match-mode)",
         ),
-    )
-    .about(subject.to_string())
-    .hint(
-        "generate again when nodes are added or get other addresses; some network plugins do \
-        not match node addresses with ipBlock (cilium: policy-cidr-match-mode)",
-    )
+        Peer::Host(_) => Diagnostic::note(
+            "host-addresses",
+            format!("{direction} rules name machines outside Kubernetes by their addresses"),
+        )
+        .hint("generate again when such a machine gets other addresses"),
+        Peer::Workload(_) | Peer::Service(_) | Peer::Alias(_) | Peer::Address(..) => return None,
+    };
+    Some(note.about(subject.to_string()))
 }

@@ -53,6 +53,9 @@ pub enum Unselectable {
     /// A workload or namespace that was seen in the flows but is not in the cluster input.
     #[error("it is not in the cluster input, so its labels are not known")]
     NotInInput,
+    /// A machine outside Kubernetes of which no address is known that is its own.
+    #[error("no address is known that is the host's alone")]
+    AddressesNotKnown,
 }
 
 /// Chooses selectors for the workloads and namespaces of an inventory.

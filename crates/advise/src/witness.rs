@@ -136,7 +136,8 @@ impl<'a> World<'a> {
                     .flat_map(|cidr| block_ends(&IpBlock::whole(*cidr)))
                     .collect()
             }
-            Peer::Service(_) | Peer::Host(_) => Vec::new(),
+            Peer::Host(host) => self.inventory.host_addresses(host).map(End::Address).collect(),
+            Peer::Service(_) => Vec::new(),
         }
     }
 

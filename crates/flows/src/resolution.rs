@@ -189,7 +189,7 @@ pub(crate) fn strength(hint: Option<&Hint>) -> u8 {
         Some(Hint::World) => 1,
         Some(Hint::OtherNode) => 2,
         Some(Hint::Node(None)) => 3,
-        Some(Hint::Node(Some(_))) => 4,
+        Some(Hint::Node(Some(_)) | Hint::Host(_)) => 4,
         Some(Hint::Pod { workload: None, .. }) => 5,
         Some(Hint::Pod { workload: Some(_), .. }) => 6,
     }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ringfence_model::object::{
-    ContainerPort, Controller, EndpointPort, Endpoints, ExternalTrafficPolicy, Namespace, Node,
-    Objects, OwnerRef, Phase, Pod, PodSpec, Service, ServicePort, ServiceType, TargetPort,
+    ContainerPort, Controller, EndpointPort, Endpoints, ExternalTrafficPolicy, Host, Namespace,
+    Node, Objects, OwnerRef, Phase, Pod, PodSpec, Service, ServicePort, ServiceType, TargetPort,
 };
 use ringfence_model::review::ClusterCidrs;
 use ringfence_model::{
@@ -80,6 +80,16 @@ pub(crate) fn node(text: &str, addresses: &str, pod_cidrs: &str) -> Node {
         pod_network_addresses: Vec::new(),
         pod_cidrs: pod_cidrs.split_whitespace().map(|cidr| cidr.parse().unwrap()).collect(),
         origin: origin(1),
+    }
+}
+
+pub(crate) fn host(text: &str, addresses: &str) -> Host {
+    Host {
+        name: name(text),
+        labels: Labels::empty(),
+        addresses: ips(addresses),
+        system: None,
+        origin: origin(7),
     }
 }
 

@@ -12,6 +12,7 @@ mod address_space;
 mod dns;
 #[cfg(test)]
 mod fixture;
+mod host;
 mod label_index;
 mod node;
 mod ordered;
@@ -26,7 +27,7 @@ mod workload;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ringfence_model::object::{Endpoints, Namespace, Node, Objects, Pod, Service};
+use ringfence_model::object::{Endpoints, Host, Namespace, Node, Objects, Pod, Service};
 use ringfence_model::review::ClusterCidrs;
 use ringfence_model::{
     ClusterPeer, ClusterPolicy, ClusterRule, Diagnostic, Name, NetworkPolicy, PodRef, ServiceRef,
@@ -34,6 +35,7 @@ use ringfence_model::{
 };
 
 use crate::address_space::Evidence;
+use crate::host::HostBook;
 use crate::node::NodeBook;
 use crate::owners::Owners;
 use crate::residents::Residents;
@@ -54,11 +56,13 @@ pub struct Inventory {
     endpoints: Vec<Endpoints>,
     policies: Vec<NetworkPolicy>,
     cluster_policies: Vec<ClusterPolicy>,
+    hosts: Vec<Host>,
     workloads: Vec<Workload>,
     workload_index: HashMap<WorkloadRef, usize>,
     workload_of: Vec<usize>,
     owners: Owners,
     node_book: NodeBook,
+    host_book: HostBook,
     residents: Residents,
     table: ServiceTable,
     space: AddressSpace,
@@ -80,6 +84,7 @@ impl Inventory {
             endpoints,
             policies,
             cluster_policies,
+            hosts,
         } = objects;
 
         let owners = Owners::new(&controllers);
@@ -105,6 +110,7 @@ impl Inventory {
             diagnostics.extend(unknown_addresses(&cluster_policies, &space));
         }
         let node_book = NodeBook::new(&nodes, &pods, &finished, &mut diagnostics);
+        let host_book = HostBook::new(&hosts, &mut diagnostics);
         let past = finished.iter().map(|pod| (pod, owners.top_of_pod(pod).reference));
         let residents =
             Residents::new(pods.iter().zip(tops).chain(past), &node_book, &mut diagnostics);
@@ -134,11 +140,13 @@ impl Inventory {
             endpoints,
             policies,
             cluster_policies,
+            hosts,
             workloads,
             workload_index,
             workload_of,
             owners,
             node_book,
+            host_book,
             residents,
             table,
             space,
@@ -223,6 +231,29 @@ impl Inventory {
     /// All addresses of a node, sorted, those in the pod network included.
     pub fn node_addresses(&self, node: &Name) -> &[IpAddr] {
         self.node_book.addresses(node.as_str())
+    }
+
+    /// Whether a node has this name.
+    pub fn is_node(&self, name: &Name) -> bool {
+        self.nodes.binary_search_by(|node| node.name.cmp(name)).is_ok()
+    }
+
+    /// The machines outside Kubernetes, sorted.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// A machine outside Kubernetes by name.
+    pub fn host(&self, name: &Name) -> Option<&Host> {
+        let at = self.hosts.binary_search_by(|host| host.name.cmp(name)).ok()?;
+        self.hosts.get(at)
+    }
+
+    /// The addresses that a machine outside Kubernetes has for itself alone, sorted: not those that nodes, pods or
+    /// Services have too.
+    pub fn host_addresses(&self, host: &Name) -> impl Iterator<Item = IpAddr> {
+        let addresses = self.host_book.addresses(host.as_str()).iter().copied();
+        addresses.filter(|ip| !self.is_of_the_cluster(*ip))
     }
 
     /// The address space of the cluster.

@@ -37,6 +37,7 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
         |o| (ClusterPolicyName(o.kind, o.name.clone()), ""),
         |o| &o.origin,
     );
+    repeated.drop(&mut objects.hosts, |o| (o.name.clone(), "Host"), |o| &o.origin);
     objects.cluster_policies.sort_by(|a, b| precedence(a).cmp(&precedence(b)));
     objects.endpoints.sort_by(|a, b| (&a.service, &a.addresses).cmp(&(&b.service, &b.addresses)));
     if let Some((subject, origin)) = repeated.first {

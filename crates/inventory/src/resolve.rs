@@ -16,6 +16,7 @@ impl Resolver for Inventory {
                 self.resolve_pod(ip, at, pod, workload.as_ref(), labels.as_ref())
             }
             Some(Hint::Node(Some(node))) => at_node(node),
+            Some(Hint::Host(host)) => at_host(host, Span::ALL),
             Some(Hint::Node(None) | Hint::OtherNode | Hint::World) | None => {
                 self.resolve_address(ip, at)
             }
@@ -72,24 +73,36 @@ impl Inventory {
         }
     }
 
+    /// Whether a node, a pod of now or a Service has the address: these come before hosts.
+    pub(crate) fn is_of_the_cluster(&self, ip: IpAddr) -> bool {
+        self.node_book.at(ip).is_some()
+            || self.residents.now(ip).is_some()
+            || self.table.at(ip).is_some()
+    }
+
     fn resolve_address(&self, ip: IpAddr, at: Timestamp) -> Resolved {
         if let Some(node) = self.node_book.at(ip) {
             return at_node(node);
         }
         let (resident, valid) = self.residents.at(ip, at);
-        let peer = match (resident, self.table.at(ip)) {
-            (Some(resident), _) => {
+        let peer = match (resident, self.table.at(ip), self.host_book.at(ip)) {
+            (Some(resident), ..) => {
                 return Resolved {
                     peer: resident.peer.clone(),
                     node: resident.node.clone(),
                     valid,
                 };
             }
-            (None, Some(service)) => Peer::Service(service.clone()),
-            (None, None) => Peer::Address(ip.to_canonical(), self.space.classify(ip)),
+            (None, Some(service), _) => Peer::Service(service.clone()),
+            (None, None, Some(host)) => return at_host(host, valid),
+            (None, None, None) => Peer::Address(ip.to_canonical(), self.space.classify(ip)),
         };
         Resolved { peer, node: self.node_book.serving(ip).cloned(), valid }
     }
+}
+
+fn at_host(host: &Name, valid: Span) -> Resolved {
+    Resolved { peer: Peer::Host(host.clone()), node: Some(host.clone()), valid }
 }
 
 fn at_node(node: &Name) -> Resolved {

@@ -74,6 +74,13 @@ fn shop() -> Objects {
             ),
         ],
         services: vec![service("shop/cart", "app=cart", "10.96.0.7", "TCP/7070->7070")],
+        hosts: vec![
+            host(
+                "db",
+                "198.51.100.5 2001:db8::5 172.17.0.1 192.168.0.2 10.96.0.7 10.0.2.4 10.0.1.7",
+            ),
+            host("mail", "198.51.100.6 172.17.0.1"),
+        ],
         ..Objects::default()
     }
 }
@@ -106,10 +113,10 @@ fn addresses_resolve_by_the_moment() {
         ("::ffff:10.0.2.4", 0, "shop/Deployment/cart"),
         ("fd00::4", 0, "shop/Deployment/cart"),
         // Terminated: only in its own time, and never when the end is not known.
-        ("10.0.1.7", 39, "10.0.1.7 Internal"),
+        ("10.0.1.7", 39, "Host/db"),
         ("10.0.1.7", 40, "shop/CronJob/backup"),
         ("10.0.1.7", 60, "shop/CronJob/backup"),
-        ("10.0.1.7", 61, "10.0.1.7 Internal"),
+        ("10.0.1.7", 61, "Host/db"),
         ("10.0.1.8", 45, "10.0.1.8 Internal"),
         ("10.0.1.8", 99, "10.0.1.8 Internal"),
         // Nodes by every address; pods on the host network are their node.
@@ -119,6 +126,11 @@ fn addresses_resolve_by_the_moment() {
         ("192.168.0.2", 0, "Node/n2"),
         ("10.96.0.7", 0, "shop/Service/cart"),
         ("10.0.2.231", 0, "10.0.2.231 Internal"),
+        ("198.51.100.5", 0, "Host/db"),
+        ("2001:db8::5", 0, "Host/db"),
+        ("::ffff:198.51.100.6", 0, "Host/mail"),
+        // What several hosts have names none of them.
+        ("172.17.0.1", 0, "172.17.0.1 Unknown"),
         ("203.0.113.9", 0, "203.0.113.9 Unknown"),
     ];
     for (address, secs, expected) in cases {
@@ -169,6 +181,8 @@ fn observers_know_pods_better_than_addresses_do() {
         (hint("shop/exporter-2l4d8", None, None), "Node/n1"),
         (Hint::Node(Some(name("n2"))), "Node/n2"),
         (Hint::Node(Some(name("new"))), "Node/new"),
+        (Hint::Host(name("db")), "Host/db"),
+        (Hint::Host(name("new")), "Host/new"),
     ];
     for (hint, expected) in cases {
         assert_eq!(peer(&inventory, "10.0.1.9", 150, Some(&hint)), expected, "{hint:?}");
@@ -191,6 +205,7 @@ fn the_node_of_a_pod_is_that_of_the_moment() {
         ("10.0.2.5", 49, Some(&set), Some("n2")),
         ("198.51.100.1", 0, Some(&gone), None),
         ("192.168.0.2", 0, None, Some("n2")),
+        ("198.51.100.5", 0, None, Some("db")),
     ];
     for (address, secs, hint, expected) in cases {
         let node = inventory.resolve(ip(address), at(secs), hint).node;
@@ -205,6 +220,17 @@ fn ranges_of_nodes_say_nothing_when_pods_contradict_them() {
     let gone = hint("shop/cart-f-x6rgm", Some("Deployment/cart"), None);
     let resolved = inventory(objects).resolve(ip("10.0.1.9"), at(0), Some(&gone));
     assert_eq!(resolved.node, None);
+}
+
+#[test]
+fn a_host_has_the_addresses_that_nobody_else_has() {
+    let inventory = inventory(shop());
+    let of = |host: &str| inventory.host_addresses(&name(host)).collect::<Vec<_>>();
+    assert_eq!(of("db"), ips("10.0.1.7 198.51.100.5 2001:db8::5"));
+    assert_eq!(of("mail"), ips("198.51.100.6"));
+    assert_eq!(of("nobody"), ips(""));
+    assert_eq!(inventory.host(&name("mail")).unwrap().addresses, ips("198.51.100.6 172.17.0.1"));
+    assert_eq!(findings(shop(), "host-address-shared").len(), 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod cluster_policy;
 mod endpoints;
+mod host;
 mod meta;
 mod node;
 mod pod;
@@ -13,7 +14,9 @@ mod workload;
 pub(crate) use node::{POD_NETWORK_ANNOTATIONS, cidr, ip};
 pub(crate) use selector::check_key;
 
-use ringfence_model::object::{Controller, Endpoints, Namespace, Node, Objects, Pod, Service};
+use ringfence_model::object::{
+    Controller, Endpoints, Host, Namespace, Node, Objects, Pod, Service,
+};
 use ringfence_model::{
     ClusterPolicy, ClusterPolicyKind, Diagnostic, Name, NetworkPolicy, Origin, WorkloadKind,
 };
@@ -39,6 +42,7 @@ pub(crate) enum Kind {
     Endpoints,
     NetworkPolicy,
     ClusterPolicy(ClusterPolicyKind),
+    Host,
 }
 
 impl Kind {
@@ -66,6 +70,7 @@ impl Kind {
                 "BaselineAdminNetworkPolicy" => ClusterPolicyKind::BaselineAdminNetworkPolicy,
                 _ => return None,
             }),
+            ("ringfence.dev", "Host") => Self::Host,
             _ => return None,
         })
     }
@@ -91,6 +96,7 @@ impl Kind {
             Self::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy) => {
                 "BaselineAdminNetworkPolicy"
             }
+            Self::Host => "Host",
         }
     }
 }
@@ -114,6 +120,8 @@ pub enum Object {
     Policy(NetworkPolicy),
     /// A cluster-wide policy.
     ClusterPolicy(ClusterPolicy),
+    /// A machine outside Kubernetes.
+    Host(Host),
 }
 
 impl Extend<Object> for Objects {
@@ -128,6 +136,7 @@ impl Extend<Object> for Objects {
                 Object::Endpoints(endpoints) => self.endpoints.extend(endpoints),
                 Object::Policy(policy) => self.policies.push(policy),
                 Object::ClusterPolicy(policy) => self.cluster_policies.push(policy),
+                Object::Host(host) => self.hosts.push(host),
             }
         }
     }
@@ -161,7 +170,7 @@ pub(crate) fn read(kind: Kind, tree: &Tree<'_>, cx: &mut Context<'_>) -> Result<
     let meta = meta::read(tree, cx).map_err(one)?;
     let name = meta.name.clone();
     let namespace = match kind {
-        Kind::Namespace | Kind::Node | Kind::ClusterPolicy(_) => None,
+        Kind::Namespace | Kind::Node | Kind::ClusterPolicy(_) | Kind::Host => None,
         _ => Some(meta.namespace.clone()),
     };
     let controller = |kind| workload::Kind::Selecting(kind);
@@ -182,6 +191,7 @@ pub(crate) fn read(kind: Kind, tree: &Tree<'_>, cx: &mut Context<'_>) -> Result<
         Kind::ClusterPolicy(kind) => {
             Object::ClusterPolicy(cluster_policy::read(kind, tree, meta, cx)?)
         }
+        Kind::Host => Object::Host(host::read(tree, meta, cx).map_err(one)?),
     };
     Ok(Read { namespace, name, object })
 }

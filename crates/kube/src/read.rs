@@ -394,6 +394,7 @@ fn placeless(mut object: Object) -> Object {
             let rules = policy.ingress.iter_mut().chain(&mut policy.egress);
             rules.for_each(|rule| rule.origin = Origin::default());
         }
+        Object::Host(host) => host.origin = Origin::default(),
     }
     object
 }

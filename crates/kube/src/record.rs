@@ -1,5 +1,6 @@
 //! Objects on their way into a store: as JSON, reduced to what [`Reader`](crate::read::Reader) reads of it.
 
+mod host;
 mod keep;
 
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use crate::node::{Node, Scalar, Value, resolve};
 use crate::object::Kind;
 
 use keep::Keep;
+
+pub use host::host;
 
 /// An object as JSON, and the names that tell it from others.
 ///
@@ -39,7 +42,7 @@ pub(crate) fn record(kind: Kind, api_version: &str, tree: &Node<'_>) -> Result<R
     };
     let name = text("name").ok_or_else(|| Fault::new(tree.line, "metadata.name is missing"))?;
     let namespace = match kind {
-        Kind::Namespace | Kind::Node | Kind::ClusterPolicy(_) => None,
+        Kind::Namespace | Kind::Node | Kind::ClusterPolicy(_) | Kind::Host => None,
         _ => Some(text("namespace").filter(|text| !text.is_empty()).unwrap_or("default")),
     };
     let mut json = String::from("{\"apiVersion\":");

@@ -228,6 +228,7 @@ impl Reader<'_> {
                 name: name(&wire.name)?,
             })),
             PeerWire::Node(text) => PeerPattern::Peer(Peer::Node(name(&text)?)),
+            PeerWire::Host(text) => PeerPattern::Peer(Peer::Host(name(&text)?)),
             PeerWire::Alias(text) => {
                 PeerPattern::Peer(Peer::Alias(self.strings.share(name(&text)?.as_str())))
             }

@@ -30,6 +30,7 @@ fn placeless(mut objects: Objects) -> Objects {
         endpoints,
         policies,
         cluster_policies,
+        hosts,
     } = &mut objects;
     for object in namespaces {
         object.origin = Origin::default();
@@ -58,6 +59,9 @@ fn placeless(mut objects: Objects) -> Objects {
         policy.origin = Origin::default();
         let rules = policy.ingress.iter_mut().chain(&mut policy.egress);
         rules.for_each(|rule| rule.origin = Origin::default());
+    }
+    for host in hosts {
+        host.origin = Origin::default();
     }
     objects
 }
@@ -91,6 +95,7 @@ fn check(file: &Path) -> std::io::Result<(usize, usize, usize)> {
     assert_eq!(whole.endpoints, reduced.endpoints, "{}", file.display());
     assert_eq!(whole.policies, reduced.policies, "{}", file.display());
     assert_eq!(whole.cluster_policies, reduced.cluster_policies, "{}", file.display());
+    assert_eq!(whole.hosts, reduced.hosts, "{}", file.display());
     Ok((records.len(), std::fs::read(file)?.len(), size))
 }
 

@@ -87,6 +87,7 @@ fn pattern() -> impl Strategy<Value = PeerPattern> {
         workload().prop_map(|w| PeerPattern::Peer(Peer::Workload(w))),
         service.prop_map(|s| PeerPattern::Peer(Peer::Service(s))),
         name().prop_map(|n| PeerPattern::Peer(Peer::Node(n))),
+        name().prop_map(|n| PeerPattern::Peer(Peer::Host(n))),
         name().prop_map(|n| PeerPattern::Peer(Peer::Alias(n.as_str().into()))),
         ip().prop_map(|ip| PeerPattern::Peer(Peer::Address(ip, AddressClass::Unknown))),
     ]

@@ -30,6 +30,8 @@ pub struct Objects {
     pub policies: Vec<NetworkPolicy>,
     /// Cluster-wide policies.
     pub cluster_policies: Vec<ClusterPolicy>,
+    /// Machines outside Kubernetes that talk with the cluster.
+    pub hosts: Vec<Host>,
 }
 
 /// A Namespace.
@@ -60,6 +62,32 @@ pub struct Node {
     pub pod_cidrs: Vec<Cidr>,
     /// Where it was read.
     pub origin: Origin,
+}
+
+/// A machine outside Kubernetes, as its agent or a manifest (`ringfence.dev/v1alpha1` Host) describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its name.
+    pub name: Name,
+    /// Its tags.
+    pub labels: Labels,
+    /// Its addresses on the network: neither loopback nor link-local ones.
+    pub addresses: Vec<IpAddr>,
+    /// Its operating system, for people, such as `Debian GNU/Linux 12 (bookworm)`.
+    pub system: Option<Arc<str>>,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+impl Host {
+    /// Whether others can know a host under an address: under loopback and link-local ones nobody is the only one.
+    pub const fn can_have(ip: IpAddr) -> bool {
+        let link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+    }
 }
 
 /// `status.phase` of a pod.

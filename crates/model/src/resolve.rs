@@ -23,6 +23,8 @@ pub enum Hint {
     },
     /// The node that the observer runs on (Cilium `reserved:host`), or the one it names.
     Node(Option<Name>),
+    /// The machine outside Kubernetes that the observer runs on.
+    Host(Name),
     /// Some other node of the cluster (Cilium `reserved:remote-node`, `reserved:kube-apiserver`).
     OtherNode,
     /// Outside the cluster (Cilium `reserved:world`). Also said of Service addresses before translation.
@@ -34,7 +36,7 @@ pub enum Hint {
 pub struct Resolved {
     /// Who.
     pub peer: Peer,
-    /// The node that ran the pod, or the node itself.
+    /// The node that ran the pod, or the node or host itself: where an observer of its own would stand.
     pub node: Option<Name>,
     /// How long the same question has the same answer, so that it can be cached.
     pub valid: Span,

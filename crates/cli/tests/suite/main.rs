@@ -14,6 +14,7 @@ mod diff;
 mod explain;
 mod generated;
 mod harness;
+mod hosts;
 mod lint;
 mod proof;
 mod reach;

@@ -156,6 +156,9 @@ const ENDPOINTS: Keep = Fields(&[
 /// Nothing in a policy is passed over.
 const POLICY: Keep = Fields(&[("metadata", METADATA), ("spec", All)]);
 
+const HOST: Keep =
+    Fields(&[("metadata", METADATA), ("spec", Fields(&[("addresses", All), ("system", All)]))]);
+
 /// What to keep of an object.
 pub(super) const fn of(kind: Kind) -> &'static Keep {
     match kind {
@@ -172,5 +175,6 @@ pub(super) const fn of(kind: Kind) -> &'static Keep {
         Kind::EndpointSlice => &ENDPOINT_SLICE,
         Kind::Endpoints => &ENDPOINTS,
         Kind::NetworkPolicy | Kind::ClusterPolicy(_) => &POLICY,
+        Kind::Host => &HOST,
     }
 }

@@ -204,6 +204,8 @@ pub(super) enum PeerWire {
     Namespace(Lined<String>),
     /// A node, host-network pods included.
     Node(Lined<String>),
+    /// A machine outside Kubernetes, as its agent or a `Host` object names it.
+    Host(Lined<String>),
     /// Addresses that `aliases` names.
     Alias(Lined<String>),
     /// An address that resolves to nothing known.

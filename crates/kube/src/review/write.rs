@@ -165,10 +165,8 @@ impl Writer {
                 self.entry(8, "namespace", namespace.as_str());
                 self.entry(8, "name", name.as_str());
             }
-            // The file has no word for a host of its own yet, and nothing yields one.
-            PeerPattern::Peer(Peer::Node(name) | Peer::Host(name)) => {
-                self.entry(6, "node", name.as_str());
-            }
+            PeerPattern::Peer(Peer::Node(name)) => self.entry(6, "node", name.as_str()),
+            PeerPattern::Peer(Peer::Host(name)) => self.entry(6, "host", name.as_str()),
             PeerPattern::Peer(Peer::Alias(name)) => self.entry(6, "alias", name),
             PeerPattern::Peer(Peer::Address(ip, _)) => self.entry(6, "address", &ip.to_string()),
         }
