@@ -1,7 +1,7 @@
 //! What becomes of connections that are followed no longer: evidence for edges.
 
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{L4, Protocol};
+use ringfence_model::{Evidence, L4, Protocol};
 
 use crate::connection::{ClientSocket, Connection, Sight, SocketPair};
 use crate::generations::Generations;
@@ -141,8 +141,29 @@ pub(crate) fn retire_pings(
     sums: &mut Sums,
 ) {
     let evidence = pings.tell();
+    count_pings(l4, pings, &evidence, resolution, sums);
+}
+
+/// Counts the echo requests that were there a step ago.
+pub(crate) fn retire_known_pings(
+    l4: L4,
+    pings: &mut Pings,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
+    let evidence = pings.tell_known();
+    count_pings(l4, pings, &evidence, resolution, sums);
+}
+
+fn count_pings(
+    l4: L4,
+    pings: &Pings,
+    evidence: &Evidence,
+    resolution: &Resolution<'_, impl Resolver>,
+    sums: &mut Sums,
+) {
     if evidence.forwarded > 0 || evidence.dropped > 0 {
         let Sight { client, server, .. } = pings.sight;
-        sums.add(resolution.edge(client.id, server.id, l4), &evidence);
+        sums.add(resolution.edge(client.id, server.id, l4), evidence);
     }
 }

@@ -140,6 +140,8 @@ pub(crate) struct Pings {
     points: Vec<PingsAt>,
     /// What is counted already, forwarded and dropped.
     told: (u64, u64),
+    /// What was there a step ago and is not counted yet.
+    known: Option<Evidence>,
 }
 
 #[derive(Debug)]
@@ -151,7 +153,7 @@ struct PingsAt {
 
 impl Pings {
     pub(crate) fn new(sight: Sight) -> Self {
-        Self { sight, points: Vec::new(), told: (0, 0) }
+        Self { sight, points: Vec::new(), told: (0, 0), known: None }
     }
 
     pub(crate) fn add(&mut self, point: u8, verdict: Verdict) {
@@ -167,11 +169,28 @@ impl Pings {
 
     /// What is to be counted, and is from now on.
     pub(crate) fn tell(&mut self) -> Evidence {
+        self.known = None;
         let evidence = self.evidence();
+        self.count(&evidence);
+        evidence
+    }
+
+    /// What is to be counted of what was there at the last call, and is from now on.
+    pub(crate) fn tell_known(&mut self) -> Evidence {
+        let Evidence { first_seen, last_seen, .. } = self.evidence();
+        let nothing = Evidence { first_seen, last_seen, forwarded: 0, dropped: 0, refused: 0 };
+        let known = self.known.take().unwrap_or(nothing);
+        self.count(&known);
+        self.known = Some(self.evidence());
+        known
+    }
+
+    fn count(&mut self, evidence: &Evidence) {
         self.told.0 += evidence.forwarded;
         self.told.1 += evidence.dropped;
-        self.sight.first = self.sight.last;
-        evidence
+        if evidence.forwarded > 0 || evidence.dropped > 0 {
+            self.sight.first = evidence.last_seen;
+        }
     }
 
     /// What is to be counted.

@@ -261,22 +261,7 @@ proptest! {
     #[test]
     fn settling_counts_nothing_twice(conversations in conversations()) {
         let table = cluster();
-        let mut timed = Vec::new();
-        let mut truth = BTreeMap::<u16, [u64; 3]>::new();
-        for (n, conversation) in conversations.iter().enumerate() {
-            let (lines, (port, counts)) = lines(n, conversation);
-            // More of it comes long after.
-            let again = lines.last().cloned().into_iter().map(|line| (conversation.second + 40, line));
-            timed.extend(lines.into_iter().map(|line| (conversation.second, line)));
-            if !matches!(conversation.kind, Kind::ViaService { first: false }) {
-                timed.extend(again);
-            }
-            let sum = truth.entry(port).or_default();
-            for (sum, count) in sum.iter_mut().zip(counts) {
-                *sum += count;
-            }
-        }
-        timed.sort_by_key(|(second, _)| *second);
+        let (timed, truth) = with_echoes(&conversations);
         let mut aggregator = Aggregator::new(
             &table,
             Options { bucket: Some(Duration::from_mins(1)), ..Options::default() },
@@ -295,6 +280,51 @@ proptest! {
         prop_assert_eq!(sum(&told), truth);
         prop_assert_eq!(sum(&aggregator.finish_in_buckets().buckets), BTreeMap::new());
     }
+
+    /// Somebody settles and is gone. Who comes after reads again what was there at the settling before, and counts
+    /// the rest.
+    #[test]
+    fn who_begins_in_the_middle_counts_the_rest(conversations in conversations(), end in 0u32..70) {
+        let table = cluster();
+        let (timed, truth) = with_echoes(&conversations);
+        let options = || Options { bucket: Some(Duration::from_mins(1)), ..Options::default() };
+        let take = |aggregator: &mut Aggregator<'_, _>, from: u32, until: u32| {
+            for (_, line) in timed.iter().filter(|(second, _)| (from..until).contains(second)) {
+                read_flows(line.as_bytes(), "log", ReadOptions::default(), aggregator, |_| {}).unwrap();
+            }
+        };
+        let mut first = Aggregator::new(&table, options());
+        take(&mut first, 0, end);
+        let mut told = first.settle();
+        take(&mut first, end, end + 10);
+        told.extend(first.settle());
+        let mut second = Aggregator::new(&table, options());
+        take(&mut second, 0, end);
+        second.acquaint();
+        take(&mut second, end, u32::MAX);
+        told.extend(second.finish_in_buckets().buckets);
+        prop_assert_eq!(sum(&told), truth);
+    }
+}
+
+/// The lines of conversations by the second in which they come, with more of each long after; and the counts by port.
+fn with_echoes(conversations: &[Conversation]) -> (Vec<(u32, String)>, BTreeMap<u16, [u64; 3]>) {
+    let mut timed = Vec::new();
+    let mut truth = BTreeMap::<u16, [u64; 3]>::new();
+    for (n, conversation) in conversations.iter().enumerate() {
+        let (lines, (port, counts)) = lines(n, conversation);
+        let again = lines.last().cloned().into_iter().map(|line| (conversation.second + 40, line));
+        timed.extend(lines.into_iter().map(|line| (conversation.second, line)));
+        if !matches!(conversation.kind, Kind::ViaService { first: false }) {
+            timed.extend(again);
+        }
+        let sum = truth.entry(port).or_default();
+        for (sum, count) in sum.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+    timed.sort_by_key(|(second, _)| *second);
+    (timed, truth)
 }
 
 /// The counts of all buckets by port.

@@ -8,13 +8,17 @@ use ringfence_model::{Counts, Diagnostic, Edge, EdgeKey, ServicePortRef, Span, T
 use super::{Aggregator, Bucketed, Observations, PLACES};
 use crate::connection::{Connection, Told};
 use crate::ledger::Ledger;
-use crate::retire::{retire, retire_calls, retire_dialled, retire_pings, retire_tally};
+use crate::retire::{
+    retire, retire_calls, retire_dialled, retire_known_pings, retire_pings, retire_tally,
+};
 use crate::sums::Bucket;
 
 impl<R: Resolver> Aggregator<'_, R> {
     /// The edges of connections that have been known for a whole step at least, and were not told of before; and
     /// without counts those of connections told of before that went on. A step is from one call to the next: what
     /// the observers see of one connection should not arrive further apart.
+    ///
+    /// So what is told is of flows that were there at the last call, and the next tells of all others.
     ///
     /// What is told is not taken back: packets that come later and show that a connection was refused or dropped
     /// after all change nothing.
@@ -44,10 +48,30 @@ impl<R: Resolver> Aggregator<'_, R> {
             retire_tally(pair, &tally, resolution, sums);
         }
         for ((_, _, l4), pings) in self.pings.iter_mut() {
-            retire_pings(*l4, pings, resolution, sums);
+            retire_known_pings(*l4, pings, resolution, sums);
         }
         *step = step.saturating_add(1);
         sums.take(resolution)
+    }
+
+    /// Takes everything seen so far as told of before: nothing of it counts, and more of the same connections is
+    /// recognised. For who begins in the middle, and reads again what was counted by another before.
+    pub fn acquaint(&mut self) {
+        for (_, connection) in self.connections.iter_mut() {
+            connection.told = Told::Yes;
+        }
+        for (_, views) in self.dialled.iter_mut() {
+            for view in views.iter_mut() {
+                view.connection.told = Told::Yes;
+            }
+        }
+        self.sockets.drain().for_each(drop);
+        self.tallies.drain().for_each(drop);
+        for (_, pings) in self.pings.iter_mut() {
+            pings.tell();
+        }
+        self.known.clear();
+        self.sums.take(&self.resolution);
     }
 
     /// Everything that was observed, and not told of before.
