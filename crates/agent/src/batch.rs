@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use prost::Message as _;
 use ringfence_bpf::{Dialled, Transport};
 use ringfence_proto::agent::{
-    Body, Endpoint, Loss, LossReason, Records, Side as WireSide, SocketAddress,
+    Body, Endpoint, Loss, LossReason, Observer, Records, Side as WireSide, SocketAddress,
 };
 
 use crate::observation::{Interval, Observation, Side};
 use crate::owner::Owner;
-use crate::watch::Report;
+use crate::watch::{ObserverKind, Report};
 
 /// Records of one batch: some 400 kB at most.
 const RECORDS: usize = 4096;
@@ -26,21 +26,39 @@ pub struct Encoded {
     pub body: Vec<u8>,
 }
 
-/// A report in as many batches as it takes; none when there is nothing to say. The same report gives the same batches.
+/// A report in as many batches as it takes, one at least: that there was nothing to see is worth knowing too. The same
+/// report gives the same batches.
 pub fn encode(report: &Report, node: &str) -> Vec<Encoded> {
     let mut chunks: Vec<&[Observation]> = report.observations.chunks(RECORDS).collect();
     let mut losses = losses(report);
-    if chunks.is_empty() && !losses.is_empty() {
+    if chunks.is_empty() {
         chunks.push(&[]);
     }
     let mut batches = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        let body = body(chunk, report.interval, node, std::mem::take(&mut losses));
+        let records_alone = body(chunk, report.interval, node, std::mem::take(&mut losses));
+        let body = Body {
+            observer: observer(report.observer).into(),
+            observed: micros(report.interval),
+            blind: report.blind.clone(),
+            ..records_alone
+        };
         // A chunk is never that long.
         let records = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
         batches.push(Encoded { records, body: body.encode_to_vec() });
     }
     batches
+}
+
+const fn observer(kind: ObserverKind) -> Observer {
+    match kind {
+        ObserverKind::Programs => Observer::Ebpf,
+        ObserverKind::Tracking => Observer::Conntrack,
+    }
+}
+
+fn micros(interval: Interval) -> u64 {
+    u64::try_from(interval.end.duration_since(interval.start).as_micros()).unwrap_or(0)
 }
 
 /// Something that is missing, in the words of the protocol.
@@ -54,6 +72,7 @@ fn losses(report: &Report) -> Vec<Loss> {
     let full = overflow.opened + overflow.refused + overflow.closed;
     let lost =
         losses.connections_unknown + losses.no_memory + losses.unparsed + losses.conversation_room;
+    let lost = lost + report.events_lost;
     [
         loss(LossReason::MapFull, full),
         loss(LossReason::EventsLost, lost),
@@ -87,8 +106,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
 
 fn body(chunk: &[Observation], interval: Interval, node: &str, losses: Vec<Loss>) -> Body {
     let base = u64::try_from(interval.start.as_nanosecond()).unwrap_or(0);
-    let length = interval.end.duration_since(interval.start);
-    let length = u64::try_from(length.as_micros()).unwrap_or(0);
+    let length = micros(interval);
     let mut strings: Table<String, String> = Table::new();
     let mut endpoints: Table<(IpAddr, Option<Owner>), Endpoint> = Table::new();
     let mut dialled: Table<Dialled, SocketAddress> = Table::new();
@@ -137,6 +155,7 @@ fn body(chunk: &[Observation], interval: Interval, node: &str, losses: Vec<Loss>
         dialled: dialled.values,
         records: Some(records),
         losses,
+        ..Body::default()
     }
 }
 

@@ -2,9 +2,14 @@
 //! only what the machine itself can tell.
 
 pub mod batch;
+mod conntrack;
 pub mod deliver;
+mod netlink;
 pub mod observation;
 pub mod owner;
 pub mod privilege;
+mod sockets;
 pub mod spool;
+mod tracker;
+mod translation;
 pub mod watch;

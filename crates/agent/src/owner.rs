@@ -133,7 +133,7 @@ impl Owners {
 }
 
 /// The number of the namespace that a link such as `/proc/PID/ns/net` leads to.
-fn inode(link: &Path) -> Option<u64> {
+pub(crate) fn inode(link: &Path) -> Option<u64> {
     let target = fs::read_link(link).ok()?;
     target.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }

@@ -11,11 +11,24 @@ const KEPT: CapabilitySet = CapabilitySet::BPF
     .union(CapabilitySet::SYS_PTRACE)
     .union(CapabilitySet::DAC_READ_SEARCH);
 
+/// Whether network namespaces are entered after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entering {
+    /// No more: programs see all of them.
+    Ends,
+    /// Time and again, to look at their sockets: that takes `CAP_SYS_ADMIN`.
+    GoesOn,
+}
+
 /// Gives up every capability but those, for the calling thread and those that it starts later: to be called before
-/// there are others. Entering further network namespaces is over with it.
-pub fn drop_privileges() -> io::Result<()> {
+/// there are others.
+pub fn drop_privileges(entering: Entering) -> io::Result<()> {
     let own = capabilities(None)?;
-    let kept = own.permitted.intersection(KEPT);
+    let needed = match entering {
+        Entering::Ends => KEPT,
+        Entering::GoesOn => KEPT.union(CapabilitySet::SYS_ADMIN),
+    };
+    let kept = own.permitted.intersection(needed);
     set_capabilities(
         None,
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },

@@ -33,6 +33,9 @@ fn report(observations: Vec<Observation>) -> Report {
         observations,
         losses: Losses::default(),
         unattributed: 0,
+        events_lost: 0,
+        observer: ObserverKind::Tracking,
+        blind: vec!["refused UDP".to_owned()],
     }
 }
 
@@ -45,7 +48,8 @@ fn what_repeats_is_said_once() {
     let machine = Observation { owner: Some(Owner::Machine), dialled: None, ..observation(82) };
     let batches = encode(&report(vec![observation(80), observation(81), machine]), "node-1");
     let [batch] = &batches[..] else { panic!("{batches:?}") };
-    let Body { base, strings, endpoints, dialled, records, losses } = decode(batch);
+    let Body { base, strings, endpoints, dialled, records, losses, observer, observed, blind } =
+        decode(batch);
     assert_eq!((batch.records, base, losses), (3, 1_772_413_200_000_000_000, vec![]));
     assert_eq!(strings, ["u", "shop", "web-1", "node-1"]);
     let pod =
@@ -60,6 +64,8 @@ fn what_repeats_is_said_once() {
     assert_eq!((records.opened, records.refused), (vec![5; 3], vec![2; 3]));
     assert_eq!((records.length, records.traffic), (vec![10_000_000; 3], vec![true; 3]));
     assert_eq!(records.side, [1; 3]);
+    assert_eq!((observer, observed), (Observer::Conntrack.into(), 10_000_000));
+    assert_eq!(blind, ["refused UDP"]);
 }
 
 #[test]
@@ -76,12 +82,22 @@ fn long_reports_are_cut_and_losses_told_once() {
 }
 
 #[test]
-fn losses_are_told_without_records_and_nothing_is_not_told() {
-    assert_eq!(encode(&report(vec![]), "node-1"), []);
+fn losses_are_told_without_records() {
     let mut report = report(vec![]);
+    report.events_lost = 2;
     report.losses.overflow = Counts { opened: 3, refused: 1, ..Counts::default() };
     report.losses.datagrams_unknown = 5;
     let body = decode(&encode(&report, "node-1")[0]);
     let told: Vec<_> = body.losses.iter().map(|loss| (loss.reason(), loss.count)).collect();
-    assert_eq!(told, [(LossReason::MapFull, 4), (LossReason::Unattributed, 5)]);
+    let expected =
+        [(LossReason::MapFull, 4), (LossReason::EventsLost, 2), (LossReason::Unattributed, 5)];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn that_nothing_was_seen_is_told() {
+    let batches = encode(&report(vec![]), "node-1");
+    let [batch] = &batches[..] else { panic!("{batches:?}") };
+    let body = decode(batch);
+    assert_eq!((batch.records, body.losses.len(), body.observed), (0, 0, 10_000_000));
 }

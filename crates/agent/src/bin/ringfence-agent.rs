@@ -1,19 +1,20 @@
 //! The `ringfence-agent` command: parse, wire, run. Data goes to stdout, the rest to stderr.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use ringfence_agent::batch::encode;
 use ringfence_agent::deliver::{Sender, SharedSpool, deliver};
 use ringfence_agent::owner::Sources;
-use ringfence_agent::privilege::drop_privileges;
+use ringfence_agent::privilege::{Entering, drop_privileges};
 use ringfence_agent::spool::{Bounds, Spool};
-use ringfence_agent::watch::{Kernel, Report, Watch};
-use ringfence_bpf::{Observer, Options, State, probe};
+use ringfence_agent::watch::{Kernel, ObserverKind, Report, Watch};
+use ringfence_bpf::{Observer, ObserverError, Options, State, probe};
 use ringfence_proto::agent::MachineKind;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
@@ -157,9 +158,32 @@ struct Place {
     /// Other nodes are on the same kernel, as with kind: report what belongs to this node or its pods only
     #[arg(long)]
     shared_kernel: bool,
+    /// What observes: programs in the kernel, or its connection tracking and lists of sockets
+    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    observer: Choice,
+    /// A further network namespace in which Service addresses are translated, such as /run/netns/NAME; the agent's own
+    /// is always one
+    #[arg(long, value_name = "FILE")]
+    tracked: Vec<PathBuf>,
+}
+
+/// What observes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// Programs (eBPF) where the kernel permits them
+    Auto,
+    /// Programs, or nothing
+    Ebpf,
+    /// No programs: it sees less, and says what it misses
+    Conntrack,
 }
 
 impl Place {
+    fn tracked(&self) -> anyhow::Result<Vec<File>> {
+        let open = |path: &PathBuf| File::open(path).with_context(|| path.display().to_string());
+        self.tracked.iter().map(open).collect()
+    }
+
     fn options(&self) -> anyhow::Result<Options> {
         let cgroup = match &self.cgroup {
             Some(cgroup) => cgroup.clone(),
@@ -199,44 +223,107 @@ fn cgroup2() -> anyhow::Result<PathBuf> {
 }
 
 fn tell(place: &Place) -> anyhow::Result<ExitCode> {
-    let findings = probe(&place.options()?)?;
     let mut out = io::stdout().lock();
     let mut refused = false;
-    for finding in findings {
-        match finding.state {
-            State::Works | State::Kept => writeln!(out, "works    {}", finding.mechanism)?,
-            State::Refused(reason) => {
-                refused = true;
-                writeln!(out, "refused  {}: {reason}", finding.mechanism)?;
-                writeln!(out, "         {}", finding.mechanism.without())?;
+    match probe(&place.options()?) {
+        Ok(findings) => {
+            for finding in findings {
+                match finding.state {
+                    State::Works | State::Kept => writeln!(out, "works    {}", finding.mechanism)?,
+                    State::Refused(reason) => {
+                        refused = true;
+                        writeln!(out, "refused  {}: {reason}", finding.mechanism)?;
+                        writeln!(out, "         {}", finding.mechanism.without())?;
+                    }
+                }
             }
+        }
+        Err(error) if is_refusal(&error) => {
+            refused = true;
+            writeln!(out, "refused  programs: {:#}", anyhow::Error::new(error))?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    // Which of them observes, and what it misses, is found out by starting it.
+    match start(place) {
+        Ok(watch) => {
+            writeln!(out, "observes by {}", name(watch.observer()))?;
+            for blind in watch.blind() {
+                writeln!(out, "misses   {blind}")?;
+            }
+        }
+        Err(error) => {
+            refused = true;
+            writeln!(out, "observes nothing: {error:#}")?;
         }
     }
     Ok(ExitCode::from(u8::from(refused)))
 }
 
+const fn name(observer: ObserverKind) -> &'static str {
+    match observer {
+        ObserverKind::Programs => "eBPF",
+        ObserverKind::Tracking => "connection tracking",
+    }
+}
+
+/// Whether the kernel permits no programs, rather than that something is wrong with how it was asked.
+const fn is_refusal(error: &ObserverError) -> bool {
+    match error {
+        ObserverError::Btf(_) | ObserverError::Load(_) | ObserverError::Indispensable(_) => true,
+        ObserverError::Cgroup { .. }
+        | ObserverError::Pins { .. }
+        | ObserverError::Kernel { .. } => false,
+    }
+}
+
 /// Starts to observe, and gives up the privileges that only this takes.
 fn start(place: &Place) -> anyhow::Result<Watch> {
-    let observer = Observer::start(&place.options()?)?;
-    for finding in observer.findings() {
-        if let State::Refused(reason) = &finding.state {
-            eprintln!("warning: {}: {reason}", finding.mechanism);
-            eprintln!("hint: {}", finding.mechanism.without());
-        }
-    }
     let sources = Sources { proc: place.proc.clone(), pod_logs: place.pod_logs.clone() };
     let kernel = if place.shared_kernel { Kernel::Shared } else { Kernel::Own };
-    let watch = Watch::new(observer, sources, kernel)?;
-    drop_privileges().context("privileges cannot be dropped")?;
+    let tracked = place.tracked()?;
+    let observer = match place.observer {
+        Choice::Conntrack => None,
+        Choice::Ebpf => Some(Observer::start(&place.options()?)?),
+        Choice::Auto => match Observer::start(&place.options()?) {
+            Ok(observer) => Some(observer),
+            Err(error) if is_refusal(&error) => {
+                eprintln!("warning: {:#}", anyhow::Error::new(error));
+                eprintln!("hint: connections are observed by connection tracking, which sees less");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let (watch, entering) = match observer {
+        Some(observer) => {
+            for finding in observer.findings() {
+                if let State::Refused(reason) = &finding.state {
+                    eprintln!("warning: {}: {reason}", finding.mechanism);
+                    eprintln!("hint: {}", finding.mechanism.without());
+                }
+            }
+            (Watch::new(observer, sources, kernel, &tracked)?, Entering::Ends)
+        }
+        None => (Watch::without_programs(sources, kernel, &tracked)?, Entering::GoesOn),
+    };
+    drop_privileges(entering).context("privileges cannot be dropped")?;
     Ok(watch)
 }
 
 fn watch(place: &Place, report: &ReportArgs) -> anyhow::Result<ExitCode> {
     let node = report.node()?;
     let mut watch = start(place)?;
-    eprintln!("observing as {node}");
+    begin(&watch, &node);
     watch.run(Duration::from_secs(report.interval), |report| write(&report, &node))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn begin(watch: &Watch, node: &str) {
+    for blind in watch.blind() {
+        eprintln!("warning: not seen: {blind}");
+    }
+    eprintln!("observing as {node} by {}", name(watch.observer()));
 }
 
 fn run(place: &Place, report: &ReportArgs, server: &ServerArgs) -> anyhow::Result<ExitCode> {
@@ -257,7 +344,7 @@ fn run(place: &Place, report: &ReportArgs, server: &ServerArgs) -> anyhow::Resul
             eprintln!("warning: {:#}", anyhow::format_err!("{error}"));
         }));
     })?;
-    eprintln!("observing as {node}");
+    begin(&watch, &node);
     watch.run(Duration::from_secs(report.interval), |report| {
         spool.lock().keep(report.number, encode(&report, &node))
     })?;
@@ -276,6 +363,9 @@ fn write(report: &Report, node: &str) -> io::Result<()> {
     let losses = report.losses;
     if losses != ringfence_bpf::Losses::default() {
         eprintln!("warning: not everything was counted where it belongs: {losses:?}");
+    }
+    if report.events_lost > 0 {
+        eprintln!("warning: events of connection tracking were lost");
     }
     Ok(())
 }

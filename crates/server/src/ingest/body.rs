@@ -52,8 +52,17 @@ pub(super) struct Row<'a> {
 
 impl Body {
     pub(super) fn read(batch: &Batch) -> Result<Self, BodyError> {
-        let agent::Body { base, strings, endpoints, dialled, records, losses } =
-            agent::Body::decode(batch.body.clone())?;
+        let agent::Body {
+            base,
+            strings,
+            endpoints,
+            dialled,
+            records,
+            losses,
+            observer: _,
+            observed: _,
+            blind: _,
+        } = agent::Body::decode(batch.body.clone())?;
         let records = records.unwrap_or_default();
         check(&records, batch.records as usize)?;
         let endpoints = endpoints.iter().map(|endpoint| Endpoint::read(endpoint, &strings));

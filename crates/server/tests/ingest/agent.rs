@@ -91,7 +91,8 @@ pub(crate) fn body(base: u64, records: &[Record], losses: Vec<Loss>) -> Body {
             u32::try_from(dialled.len()).unwrap()
         }));
     }
-    Body { base, strings: Vec::new(), endpoints, dialled, records: Some(columns), losses }
+    let records = Some(columns);
+    Body { base, endpoints, dialled, records, losses, ..Body::default() }
 }
 
 /// A batch of records.
