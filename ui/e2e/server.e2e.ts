@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
@@ -133,6 +133,93 @@ test("what one does the other sees by itself", async () => {
   await second.getByRole("complementary").waitFor();
   await first.getByRole("button", { name: "Undo" }).first().click();
   await first.getByText("Undone").waitFor();
+});
+
+describe("the policy editor", () => {
+  const WALL = `# written by ada, for good reasons
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: wall, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: cart}}
+  policyTypes: [Ingress]
+  ingress: []
+`;
+  const GATE = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: gate # of the shop
+  namespace: shop
+spec:
+  podSelector: {matchLabels: {app: catalog}}
+  policyTypes: [Ingress]
+  ingress:
+  # everybody in the shop
+  - from:
+    - podSelector: {}
+`;
+
+  /** Replaces the text by what was copied elsewhere. */
+  async function write(page: Page, text: string): Promise<void> {
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.evaluate((copied) => navigator.clipboard.writeText(copied), text);
+    await page.locator(".cm-content").click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.press("Control+v");
+  }
+
+  test("one of several policies of a text is edited as a form, and judged at once", async () => {
+    const page = await open(scope("?tab=editor"));
+    await write(page, `${WALL}---\n${GATE}`);
+    const which = page.getByRole("group", { name: "In this text" });
+    await which.getByRole("button", { name: "gate" }).click();
+    const verdict = page.getByRole("complementary", { name: "On the recorded flows" });
+    const cuts = verdict.getByText(/^cuts \d+ connections? that were seen$/);
+    await cuts.waitFor();
+    const before = await cuts.textContent();
+    const form = page.getByRole("region", { name: "Form" });
+    expect(await form.getByLabel("Pods with labels").inputValue()).toBe("");
+    // Only the ingress of another namespace comes in: the connections of the shop itself are cut, too.
+    await form.getByRole("checkbox", { name: "In other namespaces too" }).check();
+    await form.getByText("both must hold").waitFor();
+    await form.getByLabel("Namespaces with labels").fill("kubernetes.io/metadata.name=platform");
+    await page.waitForFunction((old) => {
+      const now = document.body.innerText.match(/cuts \d+ connections? that were seen/)?.[0];
+      return now !== undefined && now !== old;
+    }, before);
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Download" }).click(),
+    ]);
+    const saved = readFileSync(await download.path(), "utf8");
+    expect(saved.split("---\n")[0]).toBe(WALL);
+    expect(saved).toContain("name: gate # of the shop");
+    expect(saved).toContain("# everybody in the shop");
+    expect(saved).toContain("kubernetes.io/metadata.name: platform");
+  });
+
+  test("what is wrong stands at its line", async () => {
+    const page = await open(scope("?tab=editor"));
+    await write(page, WALL.replace("[Ingress]", "[Upwards]"));
+    const pane = page.getByRole("complementary", { name: "On the recorded flows" });
+    await pane.getByText("Line 7").waitFor();
+    const marker = page.locator(".cm-gutter-lint .cm-lint-marker-error");
+    await marker.waitFor();
+    await page.getByRole("button", { name: "Back to what is in the cluster" }).click();
+    await marker.waitFor({ state: "detached" });
+    await pane.getByText("No recorded connection changes").waitFor();
+  });
+
+  test("what is no port never becomes every port", async () => {
+    const page = await open(scope("?tab=editor"));
+    await write(page, `${GATE}    ports:\n    - {protocol: TCP, port: 8000}\n`);
+    const form = page.getByRole("region", { name: "Form" });
+    await form.getByText("TCP/8000").waitFor();
+    await form.getByLabel("Ports").fill("eight thousand");
+    await form.getByLabel("Ports").press("Enter");
+    await form.getByText("eight thousand is not a port").waitFor();
+    expect(await page.locator(".cm-content").textContent()).toContain("port: 8000");
+  });
 });
 
 test("the server restarts under an open page", async () => {

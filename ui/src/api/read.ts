@@ -317,6 +317,7 @@ function rules(wire: readonly Wire["RuleForm"][] | undefined): readonly PolicyRu
 
 export function policy(wire: Wire["PolicyForm"]): Policy {
   return {
+    line: wire.line ?? 1,
     namespace: wire.namespace,
     name: wire.name,
     subject: selector(wire.subject),

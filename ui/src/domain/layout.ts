@@ -2,7 +2,10 @@ import { type Group, groupOf, type Topology } from "./topology.ts";
 
 /** Measures of the map, in its own units. */
 export const NODE = { width: 168, height: 46 } as const;
-const GAP = { x: 68, y: 24, group: 44, pad: 24, head: 28 } as const;
+const GAP = { x: 60, y: 24, group: 44, pad: 24, head: 28 } as const;
+
+/** Of the window that the map is fitted into: width by height. */
+const ASPECT = 1.7;
 
 export interface Point {
   readonly x: number;
@@ -62,7 +65,21 @@ export function layout({ nodes, links }: Topology): Layout {
   const all = [sides.left, sides.middle, sides.right];
   const area = all.flat().reduce((sum, { width, height }) => sum + width * height, 0);
   const tallest = all.flat().reduce((most, { height }) => Math.max(most, height), 0);
-  return assemble(all.map((side) => pack(side, Math.max(tallest, Math.sqrt(area) * 0.85))));
+  // Columns of several heights are tried: the one that needs the least room can be drawn largest.
+  const tried = [0.85, 1.1, 1.4, 1.8].map((part) =>
+    assemble(all.map((side) => pack(side, Math.max(tallest, Math.sqrt(area) * part)))),
+  );
+  return tried.reduce((best, one) => (extent(one) < extent(best) ? one : best));
+}
+
+/** The height that a window needs to show all of it. */
+function extent({ groups }: Layout): number {
+  const most = (of: (group: GroupBox) => number) => groups.reduce((max, one) => Math.max(max, of(one)), 0);
+  // Columns begin at 0 and stand around the middle.
+  return Math.max(
+    most(({ x, width }) => x + width / 2) / ASPECT,
+    2 * most(({ y, height }) => Math.abs(y) + height / 2),
+  );
 }
 
 interface Placed {

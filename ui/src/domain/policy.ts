@@ -150,6 +150,8 @@ export interface PolicyRule {
 
 /** A NetworkPolicy in parts. A direction that is `null` is not isolated. */
 export interface Policy {
+  /** Its first line in the text that it was read from, from 1. */
+  readonly line: number;
   readonly namespace: string;
   readonly name: string;
   readonly subject: Selector;
@@ -217,88 +219,4 @@ export function parseLabels(text: string): Readonly<Record<string, string>> | nu
     labels[found[1]] = found[2] ?? "";
   }
   return labels;
-}
-
-/** The manifest of a policy that was edited as a form. What the form does not know is not in it. */
-export function manifest({ namespace, name, subject, ingress, egress }: Policy): string {
-  const out = [
-    "apiVersion: networking.k8s.io/v1",
-    "kind: NetworkPolicy",
-    "metadata:",
-    `  name: ${scalar(name)}`,
-    `  namespace: ${scalar(namespace)}`,
-    "spec:",
-    ...selectorLines("  podSelector", subject),
-    "  policyTypes:",
-    ...(ingress ? ["  - Ingress"] : []),
-    ...(egress ? ["  - Egress"] : []),
-  ];
-  if (!ingress && !egress) out.splice(-1, 1, "  policyTypes: []");
-  out.push(...ruleList("ingress", "from", ingress), ...ruleList("egress", "to", egress));
-  return `${out.join("\n")}\n`;
-}
-
-function ruleList(key: string, side: string, rules: readonly PolicyRule[] | null): string[] {
-  if (rules === null) return [];
-  if (rules.length === 0) return [`  ${key}: []`];
-  return [
-    `  ${key}:`,
-    ...rules.flatMap(({ peers, ports }) => {
-      const peerLines = peers && peers.length > 0 ? [`${side}:`, ...peers.flatMap(peerItem)] : [];
-      const portLines = ports && ports.length > 0 ? ["ports:", ...ports.flatMap(portItem)] : [];
-      return item([...peerLines, ...portLines]).map((line) => `  ${line}`);
-    }),
-  ];
-}
-
-function peerItem(peer: PolicyPeer): string[] {
-  if (peer.type === "ipBlock") {
-    const except =
-      peer.except.length > 0 ? ["  except:", ...peer.except.map((one) => `  - ${scalar(one)}`)] : [];
-    return item(["ipBlock:", `  cidr: ${scalar(peer.cidr)}`, ...except]);
-  }
-  const everyPod = Object.keys(peer.pods.labels).length + peer.pods.expressions.length === 0;
-  return item([
-    ...(peer.namespaces ? selectorLines("namespaceSelector", peer.namespaces) : []),
-    // Beside a namespaceSelector, leaving podSelector out says the same as an empty one.
-    ...(peer.namespaces && everyPod ? [] : selectorLines("podSelector", peer.pods)),
-  ]);
-}
-
-function portItem({ protocol, port, endPort, name }: PolicyPort): string[] {
-  const number = name === null ? port : scalar(name);
-  return item([
-    `protocol: ${protocol}`,
-    ...(number === null ? [] : [`port: ${number}`]),
-    ...(endPort === null ? [] : [`endPort: ${endPort}`]),
-  ]);
-}
-
-function selectorLines(key: string, { labels, expressions }: Selector): string[] {
-  const pad = /^ */.exec(key)?.[0] ?? "";
-  if (Object.keys(labels).length + expressions.length === 0) return [`${key}: {}`];
-  const out = [`${key}:`];
-  if (Object.keys(labels).length > 0)
-    out.push(
-      `${pad}  matchLabels:`,
-      ...Object.entries(labels).map(([k, v]) => `${pad}    ${scalar(k)}: ${scalar(v)}`),
-    );
-  if (expressions.length > 0) out.push(`${pad}  matchExpressions:`);
-  for (const { key: label, operator, values } of expressions) {
-    out.push(`${pad}  - key: ${scalar(label)}`, `${pad}    operator: ${operator}`);
-    if (values.length > 0)
-      out.push(`${pad}    values:`, ...values.map((value) => `${pad}    - ${scalar(value)}`));
-  }
-  return out;
-}
-
-function item(lines: readonly string[]): string[] {
-  return lines.length === 0 ? ["- {}"] : lines.map((line, i) => (i === 0 ? `- ${line}` : `  ${line}`));
-}
-
-/** Quotes what YAML would not read as a text. */
-function scalar(text: string): string {
-  const plain = /^[A-Za-z][\w./-]*$/.test(text) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(text);
-  const address = /^\d+\.\d+\.\d+\.\d+(\/\d+)?$/.test(text);
-  return plain || address ? text : JSON.stringify(text);
 }

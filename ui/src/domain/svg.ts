@@ -91,7 +91,7 @@ export function nodeLabel({ peer, ports, addresses }: MapNode): readonly [string
   const note = ports.length > 0 ? `:${ports.map((port) => /\d+/.exec(port)?.[0] ?? port).join(" :")}` : "";
   const short = (text: string, most: number) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const below = peer.kind === "Alias" ? addresses.join(", ") : note;
-  return [short(peer.name, 20), short([peer.kind, below].filter(Boolean).join(" "), 22)];
+  return [short(peer.name, 20), short([peer.kind, below].filter(Boolean).join(" "), 20)];
 }
 
 /** From the side of one node to the side of the other; around the top when they stand above each other. */

@@ -1,39 +1,36 @@
 import { Button, Select } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { IconAlertTriangle, IconArrowBackUp, IconDownload, IconPlus } from "@tabler/icons-react";
+import { IconArrowBackUp, IconDownload, IconPlus } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { existingPolicies, judgement as judgementQuery } from "../api/queries.ts";
 import { save } from "../components/download.ts";
 import { type NetworkPlace, useView } from "../components/place.tsx";
-import { PeerName } from "../components/peer.tsx";
 import { Empty, Failure, Ready } from "../components/state.tsx";
 import { type LineNote, Yaml } from "../components/yaml.tsx";
 import type { Message } from "../domain/cluster.ts";
-import { portName } from "../domain/edge.ts";
-import {
-  type ExistingPolicy,
-  type Judgement,
-  type JudgedRow,
-  manifest,
-  type Policy,
-} from "../domain/policy.ts";
-import { useFormat, useTexts } from "../i18n/texts.tsx";
+import { documentAt, joined, manifest, withPolicy } from "../domain/manifest.ts";
+import type { ExistingPolicy, Policy } from "../domain/policy.ts";
+import { useTexts } from "../i18n/texts.tsx";
 import { PolicyDiagram } from "./policy/diagram.tsx";
 import { PolicyForm } from "./policy/form.tsx";
+import { Verdict } from "./policy/verdict.tsx";
+
+// No Kubernetes object has such names.
+const NEW = "+";
+const ALL = "*";
 
 /** The policy editor tab: what policies of a namespace allow, and what another wording would do. */
 export function EditorTab({ place }: { readonly place: NetworkPlace }) {
   const t = useTexts();
   const { cluster, namespace } = place.scope;
   const query = useQuery(existingPolicies(cluster, namespace));
-  const [name, setName] = useView(place, "policy");
+  const [wanted, setName] = useView(place, "policy");
   return (
     <Ready query={query}>
-      {(policies) => {
-        const chosen =
-          policies.find(({ policy }) => policy.name === name) ?? (name === NEW ? null : policies[0]);
-        if (chosen === undefined)
+      {(existing) => {
+        const [first] = existing;
+        if (first === undefined && wanted !== NEW)
           return (
             <Empty title={t.editor.empty} text={t.editor.emptyText}>
               <Button leftSection={<IconPlus size={14} />} onClick={() => setName(NEW, "push")}>
@@ -41,14 +38,17 @@ export function EditorTab({ place }: { readonly place: NetworkPlace }) {
               </Button>
             </Empty>
           );
-        const begin = chosen ?? blank(namespace);
+        const names = existing.map(({ policy }) => policy.name);
+        const known = [NEW, ...(names.length > 1 ? [ALL] : []), ...names].find((one) => one === wanted);
+        const name = known ?? first?.policy.name ?? NEW;
+        const chosen = name === ALL ? existing : existing.filter(({ policy }) => policy.name === name);
         return (
           <Draft
-            key={chosen?.policy.name ?? NEW}
+            key={name}
             place={place}
-            begin={begin}
-            names={policies.map(({ policy }) => policy.name)}
-            isNew={chosen === null}
+            name={name}
+            begin={name === NEW ? [blank(namespace)] : chosen}
+            names={names}
             choose={(next) => setName(next, "push")}
           />
         );
@@ -57,11 +57,9 @@ export function EditorTab({ place }: { readonly place: NetworkPlace }) {
   );
 }
 
-/** No Kubernetes object has such a name. */
-const NEW = "+";
-
 function blank(namespace: string): ExistingPolicy {
   const policy: Policy = {
+    line: 1,
     namespace,
     name: "new-policy",
     subject: { labels: {}, expressions: [] },
@@ -72,29 +70,58 @@ function blank(namespace: string): ExistingPolicy {
   return { policy, yaml: manifest(policy), findings: [] };
 }
 
+/** A policy and which document of the text it is. */
+interface Placed {
+  readonly policy: Policy;
+  readonly document: number;
+}
+
+/** Texts as documents of one, with the place of each policy. */
+function together(existing: readonly ExistingPolicy[]): { text: string; placed: readonly Placed[] } {
+  const text = joined(existing.map(({ yaml }) => yaml));
+  return { text, placed: existing.map(({ policy }, document) => ({ policy, document })) };
+}
+
 interface DraftProps {
   readonly place: NetworkPlace;
-  readonly begin: ExistingPolicy;
+  readonly name: string;
+  readonly begin: readonly ExistingPolicy[];
   readonly names: readonly string[];
-  readonly isNew: boolean;
   readonly choose: (name: string) => void;
 }
 
-function Draft({ place, begin, names, isNew, choose }: DraftProps) {
+function Draft({ place, name, begin, names, choose }: DraftProps) {
   const t = useTexts();
-  const [draft, setDraft] = useState<{ readonly text: string; readonly form: Policy | null } | null>(null);
-  const text = draft?.text ?? begin.yaml;
+  const origin = useMemo(() => together(begin), [begin]);
+  const [draft, setDraft] = useState<{ readonly text: string; readonly form: Placed | null } | null>(null);
+  const [which, setWhich] = useState(0);
+  const text = draft?.text ?? origin.text;
   const [asked] = useDebouncedValue(text, 350);
   const query = useQuery(judgementQuery(place.scope, asked));
   const current = asked === text && !query.isPlaceholderData;
   const judged = query.data;
-  // The form follows the text as soon as the server has read it; what was done in the form shows at once.
-  const form = draft?.form ?? (current && judged?.faults.length === 0 ? judged.policies[0] : undefined);
-  const [last, setLast] = useState(begin.policy);
-  if (form !== undefined && form !== last) setLast(form);
-  const policy = form ?? last;
+  const readable = current && judged?.faults.length === 0 ? judged.policies : null;
 
-  const findings = judged?.findings ?? begin.findings;
+  // The form follows the text as soon as the server has read it; what was done in the form shows at once.
+  const [last, setLast] = useState(origin.placed);
+  const read = useMemo(
+    () => readable?.map((policy) => ({ policy, document: documentAt(text, policy.line) })) ?? null,
+    [readable, text],
+  );
+  const edited = draft?.form ?? null;
+  const placed = useMemo(() => {
+    const list = read ?? last;
+    return edited === null || read !== null
+      ? list
+      : list.map((one) => (one.document === edited.document ? edited : one));
+  }, [edited, last, read]);
+  if (read !== null && read !== last) setLast(read);
+  const shown = placed[Math.min(which, placed.length - 1)];
+  // A list is one document with several policies: the form would take the others out of it.
+  const alone =
+    shown !== undefined && placed.filter(({ document }) => document === shown.document).length === 1;
+
+  const findings = judged?.findings ?? begin.flatMap((one) => one.findings);
   const notes = useMemo<readonly LineNote[]>(() => {
     const note = ({ line, severity, text, hint }: Message): LineNote => ({
       line: line ?? 1,
@@ -103,18 +130,25 @@ function Draft({ place, begin, names, isNew, choose }: DraftProps) {
     });
     return current ? [...(judged?.faults ?? []), ...findings].map(note) : [];
   }, [current, findings, judged]);
-  const edit = (next: Policy) => setDraft({ form: next, text: manifest(next) });
 
+  const edit = (document: number, policy: Policy) =>
+    setDraft({ text: withPolicy(text, document, policy), form: { policy, document } });
+  const options = [
+    ...(name === NEW ? [{ value: NEW, label: t.editor.draft }] : []),
+    ...names,
+    ...(names.length > 1 ? [{ value: ALL, label: t.editor.allPolicies(names.length) }] : []),
+  ];
+  const file = name === ALL || shown === undefined ? place.scope.namespace : shown.policy.name;
   return (
     <div className="column fill">
       <div className="bar">
         <Select
           aria-label={t.editor.policies}
-          data={isNew ? [{ value: NEW, label: t.editor.draft }, ...names] : [...names]}
-          value={isNew ? NEW : begin.policy.name}
+          data={options}
+          value={name}
           allowDeselect={false}
           searchable
-          onChange={(name) => name && choose(name)}
+          onChange={(next) => next && choose(next)}
           className="find"
         />
         <Button variant="default" leftSection={<IconPlus size={14} />} onClick={() => choose(NEW)}>
@@ -132,19 +166,46 @@ function Draft({ place, begin, names, isNew, choose }: DraftProps) {
         </Button>
         <Button
           leftSection={<IconDownload size={14} />}
-          onClick={() => save(`${policy.name}.yaml`, new Blob([text], { type: "application/yaml" }))}
+          onClick={() => save(`${file}.yaml`, new Blob([text], { type: "application/yaml" }))}
         >
           {t.editor.downloadYaml}
         </Button>
       </div>
       <div className="split">
         <div className="column grow">
-          <PolicyDiagram policy={policy} />
+          {placed.length > 1 && (
+            <div className="bar wrap">
+              <span className="dim">{t.editor.inText}</span>
+              <div className="switch wrap" role="group" aria-label={t.editor.inText}>
+                {placed.map((one, i) => (
+                  <button
+                    // Two policies of a text may have one name by mistake.
+                    // oxlint-disable-next-line react/no-array-index-key
+                    key={i}
+                    type="button"
+                    aria-pressed={one === shown}
+                    onClick={() => setWhich(i)}
+                  >
+                    {one.policy.name}
+                  </button>
+                ))}
+              </div>
+            </div>
+          )}
+          {shown && <PolicyDiagram policy={shown.policy} />}
           <div className="halves">
             {/* It scrolls, so it takes the focus. */}
             {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
             <section className="half" aria-label={t.editor.form} tabIndex={0}>
-              <PolicyForm policy={policy} change={edit} />
+              {shown === undefined && <p className="dim flat">{t.editor.noPolicy}</p>}
+              {shown && !alone && <p className="dim flat">{t.editor.list}</p>}
+              {shown && alone && (
+                <PolicyForm
+                  key={`${shown.document}`}
+                  policy={shown.policy}
+                  change={(policy) => edit(shown.document, policy)}
+                />
+              )}
             </section>
             <section className="half plain-text" aria-label={t.editor.yaml}>
               <Yaml
@@ -169,78 +230,5 @@ function Draft({ place, begin, names, isNew, choose }: DraftProps) {
         </aside>
       </div>
     </div>
-  );
-}
-
-interface VerdictProps {
-  readonly judged: Judgement | undefined;
-  readonly findings: readonly Message[];
-  readonly judging: boolean;
-}
-
-/** What the text would do to what was recorded, and what is odd about it. */
-function Verdict({ judged, findings, judging }: VerdictProps) {
-  const t = useTexts();
-  return (
-    <div aria-live="polite" aria-busy={judging}>
-      <h3 className="first">
-        {t.editor.verdict} {judging && <span className="dim">{t.editor.judging}</span>}
-      </h3>
-      {judged?.faults.map((fault) => (
-        <p key={`${fault.line} ${fault.text}`} className="bad-text flat">
-          {fault.line !== null && `${t.editor.fault(fault.line)}: `}
-          {fault.text}
-        </p>
-      ))}
-      {judged && judged.faults.length === 0 && (
-        <>
-          {judged.cut.length + judged.opened.length === 0 && (
-            <p className="flat good-text">{t.editor.noChange}</p>
-          )}
-          <Rows tone="bad" title={t.editor.cuts(judged.cut.length)} rows={judged.cut} />
-          <Rows tone="opened" title={t.editor.opens(judged.opened.length)} rows={judged.opened} />
-        </>
-      )}
-      <h3>{t.editor.lint}</h3>
-      {findings.length === 0 && <p className="dim flat">{t.editor.lintNone}</p>}
-      <ul className="lines">
-        {findings.map((finding) => (
-          <li key={`${finding.code} ${finding.subject} ${finding.text}`}>
-            <span className={finding.severity === "error" ? "bad-text" : "warn-text"}>
-              <IconAlertTriangle size={13} aria-hidden /> {finding.text}
-            </span>
-            {finding.line !== null && <span className="dim"> {t.editor.fault(finding.line)}</span>}
-            {finding.hint && <div className="dim">{finding.hint}</div>}
-          </li>
-        ))}
-      </ul>
-    </div>
-  );
-}
-
-interface RowsProps {
-  readonly tone: "bad" | "opened";
-  readonly title: string;
-  readonly rows: readonly JudgedRow[];
-}
-
-function Rows({ tone, title, rows }: RowsProps) {
-  const format = useFormat();
-  if (rows.length === 0) return null;
-  return (
-    <>
-      <p className="flat">
-        <span className={`badge ${tone}`}>{title}</span>
-      </p>
-      <ul className="lines">
-        {rows.slice(0, 100).map((row) => (
-          <li key={row.id}>
-            <PeerName peer={row.source} /> → <PeerName peer={row.destination} />{" "}
-            <span className="mono">{portName(row)}</span>{" "}
-            <span className="dim">{format.number(row.connections)}</span>
-          </li>
-        ))}
-      </ul>
-    </>
   );
 }

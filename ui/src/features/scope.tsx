@@ -65,16 +65,19 @@ export function ScopeBar({
   );
 }
 
-/** The name of a field inside of it, before its value. Ideographs are twice as wide as letters. */
+const ruler = document.createElement("canvas").getContext("2d");
+
+/** The name of a field inside of it, before its value. */
 function prefix(text: string) {
-  const width = [...text].reduce((sum, letter) => sum + (letter > "\u2e7f" ? 12.5 : 6.9), 20);
+  if (ruler) ruler.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  const width = 18 + (ruler?.measureText(text).width ?? 7 * text.length);
   return {
     leftSection: (
       <span className="prefix" aria-hidden>
         {text}
       </span>
     ),
-    leftSectionWidth: width,
+    leftSectionWidth: Math.ceil(width),
     leftSectionPointerEvents: "none" as const,
   };
 }

@@ -113,10 +113,6 @@ interface PeersProps {
 /** Peers of a rule: either of them will do. */
 function Peers({ peers, change }: PeersProps) {
   const t = useTexts();
-  const drop = (i: number) => {
-    const rest = without(peers ?? [], i);
-    change(rest.length > 0 ? rest : null);
-  };
   return (
     <>
       {peers === null && <p className="warn-text small flat">{t.editor.anyPeer}</p>}
@@ -136,15 +132,18 @@ function Peers({ peers, change }: PeersProps) {
                 <PodsInput peer={peer} change={(next) => change(replaced(peers, i, next))} />
               )}
             </div>
-            <ActionIcon
-              variant="subtle"
-              color="gray"
-              aria-label={t.editor.removePeer}
-              title={t.editor.removePeer}
-              onClick={() => drop(i)}
-            >
-              <IconTrash size={14} />
-            </ActionIcon>
+            {/* Without any peer the rule would be for everybody: that is asked for below. */}
+            {peers.length > 1 && (
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                aria-label={t.editor.removePeer}
+                title={t.editor.removePeer}
+                onClick={() => change(without(peers, i))}
+              >
+                <IconTrash size={14} />
+              </ActionIcon>
+            )}
           </div>
         </div>
       ))}
@@ -165,6 +164,11 @@ function Peers({ peers, change }: PeersProps) {
         >
           {t.editor.ipBlock}
         </Button>
+        {peers && (
+          <Button variant="subtle" size="compact-xs" onClick={() => change(null)}>
+            {t.editor.anyPeer}
+          </Button>
+        )}
       </div>
     </>
   );
@@ -276,13 +280,19 @@ interface PortsInputProps {
 /** Ports as `TCP/443`, `UDP/53`, `TCP/8000-8100`, `TCP/http`. */
 function PortsInput({ ports, change }: PortsInputProps) {
   const t = useTexts();
+  const [wrong, setWrong] = useState<string | null>(null);
   return (
     <TagsInput
       size="xs"
       label={t.common.ports}
       placeholder={ports === null ? t.editor.anyPort : undefined}
       value={ports?.map(portText) ?? []}
+      error={wrong !== null && t.editor.portsWrong(wrong)}
       onChange={(texts) => {
+        // What is no port must not become every port.
+        const fault = texts.find((text) => parsePolicyPort(text) === null) ?? null;
+        setWrong(fault);
+        if (fault !== null) return;
         const next = texts.flatMap((text) => parsePolicyPort(text) ?? []);
         change(next.length > 0 ? next : null);
       }}
