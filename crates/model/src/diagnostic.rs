@@ -1,5 +1,6 @@
 //! Where something was read, and what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,17 +57,94 @@ impl fmt::Display for Severity {
     }
 }
 
+/// What a sentence names, by what it is: `port` is `TCP/80`.
+pub type Values = BTreeMap<&'static str, String>;
+
+/// Every code of a [`Diagnostic`], sorted.
+pub const CODES: &[&str] = &[
+    "allows-everything",
+    "bad-json",
+    "bad-object",
+    "bad-review",
+    "bad-yaml",
+    "block-holds-pods",
+    "cluster-cidr-invalid",
+    "cluster-subnet-incomplete",
+    "configuration-unread",
+    "connections-forgotten",
+    "covered-rule",
+    "domain-names-not-judged",
+    "duplicate-address",
+    "duplicate-object",
+    "duplicate-policy",
+    "egress-before-translation",
+    "end-port-ignored",
+    "equal-priority",
+    "exclusion-contradicts-rule",
+    "history-lost",
+    "history-not-stored",
+    "history-unread",
+    "host-address-shared",
+    "host-addresses",
+    "icmp-unknown",
+    "kinds-ignored",
+    "lost-events",
+    "malformed-flow",
+    "more-findings",
+    "namespace-missing",
+    "namespace-not-described",
+    "namespaces-without-labels",
+    "no-direction",
+    "no-dns",
+    "no-dns-found",
+    "no-dns-over-tcp",
+    "no-flows",
+    "no-manifests",
+    "node-address-shared",
+    "node-addresses",
+    "node-local-dns-address-unknown",
+    "node-without-pod-cidrs",
+    "not-an-object",
+    "object-repeated",
+    "open-to-all",
+    "oversized-flow",
+    "owner-missing",
+    "peer-matches-nothing",
+    "peer-not-selectable",
+    "pod-address-overlap",
+    "pod-addresses-unknown",
+    "review-entry-matches-nothing",
+    "rules-without-type",
+    "selector-shared",
+    "selects-nothing",
+    "service-selects-nothing",
+    "shadowed-rule",
+    "slice-of-names",
+    "slice-without-service",
+    "split-selectors",
+    "unknown-peer",
+    "unknown-port-name",
+    "unknown-probe-port",
+    "unread-policies",
+    "unreadable",
+    "unresolved-left-out",
+    "window-short",
+    "workload-not-selectable",
+];
+
 /// Something to tell the user about one place of the input or the result.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
-    /// Stable kebab-case identifier of the kind of finding, for machines and for searching the docs.
+    /// Stable kebab-case identifier of the kind of finding, for machines and for searching the docs: one of [`CODES`].
     pub code: &'static str,
     /// Where it is, when it has a place.
     pub origin: Option<Origin>,
     /// The object or entry concerned, such as `NetworkPolicy shop/web`.
     pub subject: Option<String>,
+    /// What `message` and `hint` name, for whoever says them in another language.
+    pub values: Values,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
     /// What to do about it.
@@ -90,7 +168,8 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity, code, origin: None, subject: None, message: message.into(), hint: None }
+        let (message, values) = (message.into(), Values::new());
+        Self { severity, code, origin: None, subject: None, values, message, hint: None }
     }
 
     /// Adds the place.
@@ -104,6 +183,13 @@ impl Diagnostic {
     #[must_use]
     pub fn about(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
+        self
+    }
+
+    /// Adds something that the message names.
+    #[must_use]
+    pub fn value(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.values.insert(name, value.to_string());
         self
     }
 

@@ -23,7 +23,7 @@ pub use cluster_policy::{
     ClusterRule, Tier,
 };
 pub use counts::{Counts, Tally};
-pub use diagnostic::{Diagnostic, Origin, Severity};
+pub use diagnostic::{Diagnostic, Origin, Severity, Values};
 pub use edge::{Edge, EdgeKey, Evidence, Nature, ServicePortRef};
 pub use flow::Flow;
 pub use identity::{
