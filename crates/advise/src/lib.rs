@@ -41,6 +41,6 @@ pub use need::{Need, Party, Reason, Subject};
 pub use plan::{Case, Plan, plan};
 pub use prove::prove;
 pub use readiness::{Readiness, readiness, window_warning};
-pub use scope::Scope;
+pub use scope::{Behind, Scope};
 pub use selection::{NAMESPACE_NAME_LABEL, Selection, Unselectable, is_volatile};
 pub use witness::World;

@@ -1,5 +1,7 @@
 //! Which workloads a question or a generated set is about.
 
+use std::collections::BTreeSet;
+
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::{Name, WorkloadKind, WorkloadRef};
 
@@ -15,6 +17,17 @@ pub struct Scope {
     pub kind: Option<WorkloadKind>,
     /// Only workloads of this name.
     pub name: Option<Name>,
+    /// Only the workloads behind a Service.
+    pub behind: Option<Behind>,
+}
+
+/// The workloads behind a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// The name of the Service.
+    pub service: Name,
+    /// The workloads, of its namespace.
+    pub workloads: BTreeSet<WorkloadRef>,
 }
 
 impl Scope {
@@ -27,11 +40,12 @@ impl Scope {
         namespace
             && self.kind.as_ref().is_none_or(|kind| *kind == workload.kind)
             && self.name.as_ref().is_none_or(|name| *name == workload.name)
+            && self.behind.as_ref().is_none_or(|behind| behind.workloads.contains(workload))
     }
 
     /// Whether whole namespaces are meant, so that one policy may speak for all their pods.
     pub fn is_whole_namespaces(&self) -> bool {
-        self.kind.is_none() && self.name.is_none()
+        self.kind.is_none() && self.name.is_none() && self.behind.is_none()
     }
 
     /// The workloads meant, sorted.
@@ -40,9 +54,12 @@ impl Scope {
     }
 }
 
-/// `namespace shop`, `Deployment/web in namespace shop`, `all namespaces`.
+/// `namespace shop`, `Deployment/web in namespace shop`, `Service/web in namespace shop`, `all namespaces`.
 impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(behind) = &self.behind {
+            write!(f, "Service/{} in ", behind.service)?;
+        }
         match (&self.kind, &self.name) {
             (Some(kind), Some(name)) => write!(f, "{kind}/{name} in ")?,
             (Some(kind), None) => write!(f, "every {kind} in ")?,

@@ -283,6 +283,7 @@ pub(crate) fn in_scope(
         namespace: namespace.cloned(),
         kind: workload.map(WorkloadPattern::workload_kind),
         name: workload.map(|pattern| pattern.name.clone()),
+        behind: None,
     };
     inhabited(inventory, scope)
 }

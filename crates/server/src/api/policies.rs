@@ -217,7 +217,7 @@ pub(super) async fn get(
 fn download(situation: &Situation) -> Result<(String, Vec<PolicyFile>, Certificate), Problem> {
     let scope = situation.asked.policy_scope(&situation.view.inventory)?;
     let Generated { files, certificate, .. } = situation.generated(&scope)?;
-    let name = scope.name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
+    let name = situation.asked.name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
     Ok((format!("{}{name}", situation.asked.namespace), files, certificate))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringfence_advise::Scope;
+use ringfence_advise::{Behind, Scope};
 use ringfence_inventory::Inventory;
 use ringfence_model::{Name, ServiceRef, Span, Timestamp, WorkloadKind, WorkloadRef};
 use ringfence_views::explain::kind_name;
@@ -128,31 +128,32 @@ impl Asked {
                 namespace: Some(self.namespace.clone()),
                 kind: self.kind.as_deref().map(WorkloadKind::from),
                 name: self.name.clone(),
+                behind: None,
             },
         }
     }
 
-    /// The workloads that policies are written for: of a Service the one behind it.
+    /// The workloads that policies are written for: of a Service those behind it.
     pub(super) fn policy_scope(&self, inventory: &Inventory) -> Result<Scope, Problem> {
         let Entities::Services(Some(service)) = self.entities() else { return Ok(self.scope()) };
-        let behind = self.behind(inventory).unwrap_or_default();
-        let mut behind = behind.into_iter();
-        match (behind.next(), behind.next()) {
-            (Some(one), None) => Ok(Scope {
-                namespace: Some(one.namespace),
-                kind: Some(one.kind),
-                name: Some(one.name),
-            }),
-            (None, _) => Err(Problem::not_found(format!(
+        let mut workloads = self.behind(inventory).unwrap_or_default();
+        if workloads.len() > 1 {
+            let behind = Some(Behind { service: service.name, workloads });
+            return Ok(Scope { behind, ..self.scope() });
+        }
+        // One workload is named as everywhere else.
+        let one = |WorkloadRef { namespace, kind, name }| Scope {
+            namespace: Some(namespace),
+            kind: Some(kind),
+            name: Some(name),
+            behind: None,
+        };
+        workloads.pop_first().map(one).ok_or_else(|| {
+            Problem::not_found(format!(
                 "no workload stands behind Service {service}, so there is nothing to write a policy for"
             ))
-            .with_hint("choose a workload")),
-            (Some(first), Some(second)) => Err(Problem::bad_field(
-                "name",
-                format!("several workloads stand behind Service {service}: {first}, {second} and maybe more"),
-            )
-            .with_hint("choose one of them, or the whole namespace")),
-        }
+            .with_hint("choose a workload")
+        })
     }
 
     /// The workloads behind the Service asked for; `None` when none is asked for by name.
