@@ -114,7 +114,8 @@ export class Fixture {
           {
             severity: "warning",
             code: "namespaces-without-labels",
-            message: "Two namespaces have no labels.",
+            values: { namespaces: "legacy, scratch", keys: "kubernetes.io/metadata.name" },
+            message: "Namespaces without labels: legacy, scratch",
             namespaces: ["legacy", "scratch"],
           },
         ]);
@@ -210,7 +211,7 @@ export class Fixture {
           firstSeen: FIRST,
           lastSeen: LAST,
           verdict,
-          reason: verdict === "allowed" ? "observed" : "excluded by the review",
+          reason: why(verdict),
           decisionExact: false,
           current: connections === 0 ? "denied" : "allowed",
           ownNode: source.startsWith("Node/"),
@@ -290,7 +291,7 @@ export class Fixture {
           lastSeen: LAST,
           before: connections === 0 ? "denied" : "allowed",
           after,
-          reason: after === "allowed" ? "observed" : "excluded by the review",
+          reason: why(after),
           ownNode: false,
           edge,
         };
@@ -390,11 +391,16 @@ spec:
       port: 8443
 `;
 
+const why = (verdict: Wire["EdgeRow"]["verdict"]): Wire["EdgeRow"]["reason"] =>
+  verdict === "allowed"
+    ? { code: "observed", values: {}, text: "observed" }
+    : { code: "excluded", values: { file: "the review" }, text: "excluded at the review" };
+
 const certificateEdge = (
   source: string,
   destination: string,
   port: string,
-  reason: string,
+  reason: Wire["EdgeRow"]["reason"],
 ): Wire["CertificateEdge"] => ({
   source,
   destination,
@@ -430,13 +436,13 @@ const generated: Wire["GeneratedPolicies"] = {
     failures: [],
     policies: ["shop/ringfence-deployment-orders"],
     replaced: [],
-    kept: [certificateEdge("shop/Deployment/web", "shop/Deployment/orders", "TCP/8081", "observed")],
+    kept: [certificateEdge("shop/Deployment/web", "shop/Deployment/orders", "TCP/8081", why("allowed"))],
     cut: [
       certificateEdge(
         "shop/Deployment/web",
         "shop/Deployment/recommendations-v1",
         "TCP/8090",
-        "excluded by the review",
+        why("forbidden"),
       ),
     ],
     unknown: [],
@@ -456,7 +462,7 @@ const generated: Wire["GeneratedPolicies"] = {
         ports: "TCP/53",
       },
     ],
-    assumptions: ["an ipBlock matches pods"],
+    assumptions: [{ code: "blocks-match-pods", values: {}, text: "ipBlock matches pod addresses" }],
     readiness: [],
     messages: [],
   },
@@ -499,6 +505,7 @@ const existing: Wire["ExistingPolicy"] = {
     {
       severity: "warning",
       code: "no-dns",
+      values: { policy: "shop/ringfence-deployment-orders", namespace: "shop" },
       message: "Egress is isolated and no rule allows name resolution.",
       hint: "allow UDP and TCP 53 to the cluster's DNS",
     },
@@ -546,21 +553,33 @@ const readiness: Wire["Readiness"] = {
       edges: 3,
       edgesSeenOnce: 1,
       unseenProbability: 0.042,
-      gaps: ["it ran once in the window (schedule 30 1 * * *)"],
+      gaps: [
+        {
+          code: "did-not-run",
+          values: { schedule: "30 1 * * *" },
+          text: "it did not run in the window (schedule 30 1 * * *)",
+        },
+      ],
     },
     {
       workload: { namespace: "shop", kind: "Deployment", name: "batch" },
       connections: 0,
       edges: 0,
       edgesSeenOnce: 0,
-      gaps: ["no connection was observed"],
+      gaps: [{ code: "nothing-observed", values: {}, text: "no connection was observed" }],
     },
   ],
 };
 
 const side = (allowed: boolean): Wire["ExplainedSide"] => ({
   allowed,
-  verdict: allowed ? "allowed by" : "denied: isolated by these policies, and none of their rules matches",
+  verdict: allowed
+    ? { code: "allowed", values: {}, text: "allowed by" }
+    : {
+        code: "denied",
+        values: {},
+        text: "denied: isolated by these policies, and none of their rules matches",
+      },
   because: ["NetworkPolicy shop/ringfence-deployment-web egress[3]"],
   ...(allowed
     ? {}
@@ -569,12 +588,22 @@ const side = (allowed: boolean): Wire["ExplainedSide"] => ({
           {
             rule: "NetworkPolicy shop/cache-guard ingress[0]",
             matches: ["port"],
-            needs: ["namespaceSelector needs team=platform, namespace legacy has no team"],
+            needs: [
+              {
+                code: "namespace-label",
+                values: { needed: "team=platform", key: "team", namespace: "legacy" },
+                text: "namespaceSelector needs team=platform, namespace legacy has no team",
+              },
+            ],
           },
         ],
         remedies: [
           {
-            change: "set label team=platform on namespace legacy",
+            change: {
+              code: "label-namespace",
+              values: { set: "team=platform", namespace: "legacy" },
+              text: "set label team=platform on namespace legacy",
+            },
             alsoOpens: ["legacy/Deployment/invoicing -> shop/Deployment/cache TCP 1-6378"],
             alsoCloses: [],
           },

@@ -6,8 +6,13 @@ use std::fmt;
 use ringfence_model::Direction;
 use serde::Serialize;
 
+use crate::assumption::AssumptionCode;
 use crate::check::Passes;
+use crate::failure::Failure;
+use crate::message::Message;
 use crate::readiness::Readiness;
+use crate::said::Said;
+use crate::verdict::ReasonCode;
 
 /// Whether a set of policies was proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +69,7 @@ pub struct Certificate {
     /// What the set allows that was not observed.
     pub slack: Vec<Slack>,
     /// How the open points of the NetworkPolicy specification were taken where the proof touched them.
-    pub assumptions: Vec<String>,
+    pub assumptions: Vec<Said<AssumptionCode>>,
     /// How much evidence each workload has.
     pub readiness: Vec<Readiness>,
     /// What people should know.
@@ -126,7 +131,7 @@ pub struct JudgedEdge {
     /// Protocol and port.
     pub port: String,
     /// Why.
-    pub reason: String,
+    pub reason: Said<ReasonCode>,
     /// Connections that were accepted.
     pub accepted: u64,
     /// Connections that were denied or refused.
@@ -149,58 +154,6 @@ pub struct Change {
     pub before: Passes,
     /// With the new ones.
     pub after: Passes,
-}
-
-/// Which check failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(as = CertificateCheck))]
-#[serde(rename_all = "kebab-case")]
-pub enum Check {
-    /// What was written, read back, is not what was meant.
-    Written,
-    /// What is kept must pass.
-    KeptPasses,
-    /// What is cut must fail.
-    CutFails,
-    /// Workloads out of scope must keep what they have.
-    OthersUnharmed,
-    /// Every rule, peer and port must be needed.
-    NothingRemovable,
-}
-
-/// A check that did not hold, with a counter-example.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(as = CertificateFailure))]
-#[serde(rename_all = "camelCase")]
-pub struct Failure {
-    /// The check.
-    pub check: Check,
-    /// What it was about: an edge or a policy.
-    pub subject: String,
-    /// One connection that shows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(nullable = false))]
-    pub connection: Option<String>,
-    /// The policies or rules at fault, with file and line.
-    pub at_fault: Vec<String>,
-    /// What happened.
-    pub message: String,
-}
-
-/// `kept-passes: a -> b TCP/80: message (connection; at fault)`.
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.message)?;
-        if let Some(connection) = &self.connection {
-            write!(f, "\n  counter-example: {connection}")?;
-        }
-        for fault in &self.at_fault {
-            write!(f, "\n  at fault: {fault}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Why something is allowed that was not observed.
@@ -267,46 +220,6 @@ impl From<Direction> for SlackDirection {
         match direction {
             Direction::Ingress => Self::Ingress,
             Direction::Egress => Self::Egress,
-        }
-    }
-}
-
-/// A diagnostic, for machines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(as = CertificateMessage))]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// `note`, `warning` or `error`.
-    pub severity: String,
-    /// Stable identifier.
-    pub code: &'static str,
-    /// What it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(nullable = false))]
-    pub subject: Option<String>,
-    /// `file:line`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(nullable = false))]
-    pub origin: Option<String>,
-    /// What is the matter.
-    #[serde(rename = "message")]
-    pub text: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(nullable = false))]
-    pub hint: Option<String>,
-}
-
-impl From<&ringfence_model::Diagnostic> for Message {
-    fn from(d: &ringfence_model::Diagnostic) -> Self {
-        Self {
-            severity: d.severity.to_string(),
-            code: d.code,
-            subject: d.subject.clone(),
-            origin: d.origin.as_ref().map(ToString::to_string),
-            text: d.message.clone(),
-            hint: d.hint.clone(),
         }
     }
 }

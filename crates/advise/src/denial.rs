@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ringfence_model::{
-    Cidr, Direction, NamespaceScope, PeerMatch, Peers, PortMatch, PortTarget, Ports,
+    Cidr, Direction, NamespaceScope, PeerMatch, Peers, PortMatch, PortTarget, Ports, Values,
 };
 use ringfence_policy::{
     Compared, Connection, ConnectionSet, Difference, End, Fault, LabelChanges, Miss, PodIx,
     PodPair, PolicySet, Remedy,
 };
+use serde::Serialize;
 
 use crate::blame::rule_name;
 use crate::connectivity::place;
 use crate::exposure::exposed;
+use crate::lack::LackCode;
+use crate::said::{Said, Say};
 use crate::selection::is_volatile;
 use crate::witness::World;
 
@@ -25,18 +28,33 @@ pub struct NearMiss {
     /// The parts of it that match.
     pub matches: Vec<&'static str>,
     /// What the others would need.
-    pub needs: Vec<String>,
+    pub needs: Vec<Said<LackCode>>,
 }
 
 /// A change that would allow a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mend {
     /// What to do.
-    pub change: String,
+    pub change: Said<RemedyCode>,
     /// The connectivity that it opens beside the connection, by workload.
     pub opens: Vec<String>,
     /// The connectivity that it closes.
     pub closes: Vec<String>,
+}
+
+/// What kind of change would allow a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RemedyCode {
+    /// On the pods of `workloads`, give labels the values of `set`, and remove the labels `remove`.
+    LabelPods,
+    /// On `namespace`, give labels the values of `set`, and remove the labels `remove`.
+    LabelNamespace,
+    /// Add to `policy`, at `file` and `line`, an ingress rule from `peers` over `ports`.
+    AddIngressRule,
+    /// Add to `policy`, at `file` and `line`, an egress rule to `peers` over `ports`.
+    AddEgressRule,
 }
 
 impl World<'_> {
@@ -87,22 +105,28 @@ impl World<'_> {
         Mend { change: self.told(remedy), opens: told(opened), closes: told(closed) }
     }
 
-    fn told(&self, remedy: &Remedy) -> String {
+    fn told(&self, remedy: &Remedy) -> Said<RemedyCode> {
         match remedy {
             Remedy::LabelPods { pods, labels } => {
                 let workloads: BTreeSet<String> =
                     pods.iter().map(|pod| self.names(End::Pod(*pod))).collect();
-                let workloads: Vec<String> = workloads.into_iter().collect();
-                format!("{} on the pods of {}", label_changes(labels), workloads.join(", "))
+                let workloads = workloads.into_iter().collect::<Vec<_>>().join(", ");
+                let text = format!("{} on the pods of {workloads}", label_changes(labels));
+                let mut values = label_values(labels);
+                values.insert("workloads", workloads);
+                Said { code: RemedyCode::LabelPods, values, text }
             }
             Remedy::LabelNamespace { namespace, labels } => {
-                format!("{} on namespace {namespace}", label_changes(labels))
+                let text = format!("{} on namespace {namespace}", label_changes(labels));
+                let mut values = label_values(labels);
+                values.insert("namespace", namespace.to_string());
+                Said { code: RemedyCode::LabelNamespace, values, text }
             }
             Remedy::AddRule { policy, direction, rule } => {
                 let policy = self.set().policy(*policy);
-                let (list, word) = match direction {
-                    Direction::Ingress => ("ingress", "from"),
-                    Direction::Egress => ("egress", "to"),
+                let (list, word, code) = match direction {
+                    Direction::Ingress => ("ingress", "from", RemedyCode::AddIngressRule),
+                    Direction::Egress => ("egress", "to", RemedyCode::AddEgressRule),
                 };
                 let peers: Vec<String> =
                     exposed(policy, rule).iter().map(ToString::to_string).collect();
@@ -110,12 +134,15 @@ impl World<'_> {
                     Ports::Any => vec!["every port".to_owned()],
                     Ports::Only(ports) => ports.iter().map(port).collect(),
                 };
-                format!(
-                    "add to NetworkPolicy {policy} ({}) the {list} rule: {word} {} over {}",
+                let (peers, ports) = (peers.join(" or "), ports.join(", "));
+                let text = format!(
+                    "add to NetworkPolicy {policy} ({}) the {list} rule: {word} {peers} over {ports}",
                     policy.origin,
-                    peers.join(" or "),
-                    ports.join(", ")
-                )
+                );
+                let mut values = crate::said::place(&policy.origin);
+                let policy = policy.to_string();
+                values.extend([("policy", policy), ("peers", peers), ("ports", ports)]);
+                Said { code, values, text }
             }
         }
     }
@@ -191,7 +218,7 @@ fn near_miss(set: &PolicySet, miss: &Miss) -> NearMiss {
     NearMiss {
         rule: rule_name(policy, miss.direction, miss.rule as usize, origin),
         matches,
-        needs: miss.faults.iter().map(ToString::to_string).collect(),
+        needs: miss.faults.iter().map(Say::said).collect(),
     }
 }
 
@@ -201,6 +228,23 @@ fn label_changes(labels: &LabelChanges) -> String {
         None => format!("remove label {key}"),
     };
     labels.iter().map(change).collect::<Vec<_>>().join(" and ")
+}
+
+/// Labels to `set`, as `key=value`, and to `remove`.
+fn label_values(labels: &LabelChanges) -> Values {
+    let mut values = Values::new();
+    for (key, value) in labels {
+        let (name, label) = match value {
+            Some(value) => ("set", format!("{key}={value}")),
+            None => ("remove", key.to_string()),
+        };
+        let labels = values.entry(name).or_default();
+        if !labels.is_empty() {
+            labels.push_str(", ");
+        }
+        labels.push_str(&label);
+    }
+    values
 }
 
 fn port(port: &PortMatch) -> String {

@@ -1,7 +1,6 @@
 //! What the review makes of each observed edge: kept, cut, or nothing a policy can say.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::review::{Choice, EdgeDecision, GeneralRule, PeerPattern, Review};
@@ -12,6 +11,7 @@ use ringfence_model::{
 use crate::dns::DnsServers;
 use crate::scope::Scope;
 use crate::selection::{Selection, Unselectable};
+use crate::verdict::{Cut, Kept, Verdict};
 
 /// One line of the ingress or egress table of a workload.
 #[derive(Clone, Debug)]
@@ -32,96 +32,6 @@ impl Row<'_> {
         match self.direction {
             Direction::Ingress => &self.edge.key.source,
             Direction::Egress => &self.edge.key.destination,
-        }
-    }
-}
-
-/// What becomes of an edge under the review.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It will pass.
-    Kept(Kept),
-    /// It will be forbidden.
-    Cut(Cut),
-    /// ICMP: NetworkPolicies do not name it, and what isolation does to it differs between network plugins.
-    Unknown,
-}
-
-/// Why an edge passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Observed, and allowed by the general rule `Observed`.
-    Observed,
-    /// The review includes it.
-    Included(Origin),
-    /// A CIDR rule of the review covers it.
-    CidrRule(Origin),
-    /// The general rule `AllowNamespace` or `AllowAll`.
-    GeneralRule(GeneralRule),
-    /// Name resolution, added wherever egress is isolated.
-    Dns,
-    /// From the pod's own node, which no policy can forbid.
-    OwnNode {
-        /// Whether kubelet probes connect to this port.
-        probe: bool,
-    },
-    /// The review leaves the direction as it is, or no policy can select the workload.
-    Unmanaged,
-}
-
-/// Why an edge is forbidden.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// The review excludes it.
-    Excluded(Origin),
-    /// The general rule `BlockAll`, or `AllowNamespace` for a peer outside.
-    GeneralRule(GeneralRule),
-    /// Every attempt was denied or refused, so it is not a need.
-    NeverAccepted,
-    /// The other end is an address that resolves to nothing, and the review does not let it in.
-    Unresolved,
-    /// The other end cannot be put into a policy.
-    Unselectable(Unselectable),
-    /// The policy of the workload at the other end forbids it.
-    OtherEnd,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kept(why) => write!(f, "allowed: {why}"),
-            Self::Cut(why) => write!(f, "forbidden: {why}"),
-            Self::Unknown => f.write_str("unknown: NetworkPolicies do not name ICMP"),
-        }
-    }
-}
-
-impl fmt::Display for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Observed => f.write_str("observed"),
-            Self::Included(origin) => write!(f, "included at {origin}"),
-            Self::CidrRule(origin) => write!(f, "CIDR rule at {origin}"),
-            Self::GeneralRule(rule) => write!(f, "general rule {rule:?}"),
-            Self::Dns => f.write_str("name resolution"),
-            Self::OwnNode { probe: true } => {
-                f.write_str("from the pod's own node, where probes come from")
-            }
-            Self::OwnNode { probe: false } => f.write_str("from the pod's own node"),
-            Self::Unmanaged => f.write_str("direction not managed"),
-        }
-    }
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Excluded(origin) => write!(f, "excluded at {origin}"),
-            Self::GeneralRule(rule) => write!(f, "general rule {rule:?}"),
-            Self::NeverAccepted => f.write_str("every attempt was denied or refused"),
-            Self::Unresolved => f.write_str("unresolved address"),
-            Self::Unselectable(why) => why.fmt(f),
-            Self::OtherEnd => f.write_str("the policy at the other end forbids it"),
         }
     }
 }

@@ -9,11 +9,12 @@ use ringfence_model::{
 };
 use ringfence_policy::ConnectionSet;
 
-use crate::judge::{Judge, Kept, Row, Verdict, decides};
+use crate::judge::{Judge, Row, decides};
 use crate::need::{Need, Party, Reason, Subject, declared_ports, single_port};
 use crate::plan::Case;
 use crate::report;
 use crate::selection::Unselectable;
+use crate::verdict::{Kept, Verdict};
 
 /// What the policies must let through.
 pub(crate) struct Collected {
@@ -410,5 +411,5 @@ fn addresses_note(peer: &Peer, subject: &Subject, direction: Direction) -> Optio
         .hint("generate again when such a machine gets other addresses"),
         Peer::Workload(_) | Peer::Service(_) | Peer::Alias(_) | Peer::Address(..) => return None,
     };
-    Some(note.about(subject.to_string()))
+    Some(note.about(subject.to_string()).value("direction", direction))
 }

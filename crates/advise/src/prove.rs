@@ -7,19 +7,22 @@ use ringfence_model::{
     Timestamp,
 };
 use ringfence_policy::{
-    Connection, ConnectionSet, Decision, Judgement, PolicyIx, PolicySet, Profile, RuleRef,
+    Assumption, Connection, ConnectionSet, Decision, Judgement, PolicyIx, PolicySet, Profile,
+    RuleRef,
 };
 
-use crate::certificate::{
-    Certificate, Change, Check, Checks, Failure, JudgedEdge, Message, Outcome, Window,
-};
+use crate::certificate::{Certificate, Change, Checks, JudgedEdge, Outcome, Window};
 use crate::check::check;
 use crate::dns::DNS_PORT;
-use crate::judge::{Cut, Row, Verdict};
+use crate::failure::{Check, Failure, Flaw};
+use crate::judge::Row;
+use crate::message::Message;
 use crate::need::{Need, Reason};
 use crate::plan::{Case, Plan};
 use crate::readiness::{readiness, window_warning};
+use crate::said::Say;
 use crate::slack::slack;
+use crate::verdict::{Cut, Verdict};
 use crate::witness::{World, pairs};
 
 /// Proves a plan. `written` are its policies read back from their files, in the same order; `observed` is the time
@@ -89,7 +92,7 @@ pub fn prove(
         unknown: listed(|v| matches!(v, Verdict::Unknown)),
         changes,
         slack,
-        assumptions: assumptions.into_iter().collect(),
+        assumptions: assumptions.iter().map(Say::said).collect(),
         readiness: readiness(case.inventory, case.edges, case.scope, observed),
         messages: messages(plan, observed),
     }
@@ -131,11 +134,7 @@ fn judged(edge: &Edge, verdict: &Verdict) -> JudgedEdge {
         source: edge.key.source.to_string(),
         destination: edge.key.destination.to_string(),
         port: edge.key.l4.to_string(),
-        reason: match verdict {
-            Verdict::Kept(why) => why.to_string(),
-            Verdict::Cut(why) => why.to_string(),
-            Verdict::Unknown => "NetworkPolicies do not name ICMP".to_owned(),
-        },
+        reason: verdict.said(),
         accepted: edge.evidence.accepted(),
         rejected: edge.evidence.dropped + edge.evidence.refused,
         first_seen: edge.evidence.first_seen.to_string(),
@@ -160,7 +159,7 @@ struct Proof<'a> {
     checks: Checks,
     failures: Vec<Failure>,
     needed: Needed,
-    assumptions: BTreeSet<String>,
+    assumptions: BTreeSet<Assumption>,
 }
 
 impl Proof<'_> {
@@ -168,21 +167,14 @@ impl Proof<'_> {
     fn written_as_meant(&mut self, plan: &Plan<'_>, written: &[NetworkPolicy]) {
         let meant: Vec<&NetworkPolicy> = plan.drafts.iter().map(|draft| &draft.policy).collect();
         if meant.len() != written.len() {
-            let message =
-                format!("{} policies were meant, {} were read back", meant.len(), written.len());
-            self.fail(Check::Written, "the set".into(), None, Vec::new(), message);
+            let flaw = Flaw::Miscounted { meant: meant.len(), read: written.len() };
+            self.fail(Check::Written, "the set".into(), None, Vec::new(), &flaw);
             return;
         }
         for (meant, written) in meant.into_iter().zip(written) {
             if !same_policy(meant, written) {
-                let message = "the policy as written is not the policy as meant".to_owned();
-                self.fail(
-                    Check::Written,
-                    meant.to_string(),
-                    None,
-                    vec![written.origin.to_string()],
-                    message,
-                );
+                let fault = vec![written.origin.to_string()];
+                self.fail(Check::Written, meant.to_string(), None, fault, &Flaw::WrittenOtherwise);
             }
         }
     }
@@ -214,10 +206,9 @@ impl Proof<'_> {
                 self.note_needed(direction, &connection, &decision);
             }
             if !decision.allowed() {
-                let message = "an observed connection that is kept would be cut".to_owned();
                 let faults = self.after.denying(&decision);
                 let shown = Some(self.after.show(&connection));
-                self.fail(check, edge.key.to_string(), shown, faults, message);
+                self.fail(check, edge.key.to_string(), shown, faults, &Flaw::KeptIsCut);
                 return;
             }
         }
@@ -228,10 +219,10 @@ impl Proof<'_> {
         for connection in self.after.connections(&edge.key, protocol, port) {
             let decision = self.decide(&connection);
             if decision.allowed() && decision.ingress != Judgement::OwnNode {
-                let message = "an edge that must be forbidden would still pass".to_owned();
                 let faults = self.after.allowing(&decision);
                 let shown = Some(self.after.show(&connection));
-                self.fail(Check::CutFails, edge.key.to_string(), shown, faults, message);
+                let subject = edge.key.to_string();
+                self.fail(Check::CutFails, subject, shown, faults, &Flaw::CutPasses);
                 return;
             }
         }
@@ -257,10 +248,11 @@ impl Proof<'_> {
                 if own.allowed() && (!both_ends || decision.allowed()) {
                     continue;
                 }
-                let message = format!("{} with {} would be cut", need.direction, need.label);
+                let flaw =
+                    Flaw::NeedIsCut { direction: need.direction, need: need.label.to_string() };
                 let faults = self.after.denying(&decision);
                 let shown = Some(self.after.show(&connection));
-                self.fail(Check::KeptPasses, need.subject.to_string(), shown, faults, message);
+                self.fail(Check::KeptPasses, need.subject.to_string(), shown, faults, &flaw);
                 break;
             }
         }
@@ -273,15 +265,9 @@ impl Proof<'_> {
             let L4::Port(Protocol::Udp | Protocol::Tcp, port) = row.edge.key.l4 else { continue };
             let lost = matches!(row.verdict, Verdict::Cut(Cut::Unselectable(_)));
             if port == DNS_PORT && lost && row.edge.evidence.accepted() > 0 {
-                let message = "name resolution was observed and would be cut: add the Service and pods of the \
-                               cluster's DNS to the cluster input, or allow its addresses in the review";
-                self.fail(
-                    Check::KeptPasses,
-                    row.edge.key.to_string(),
-                    None,
-                    vec![row.verdict.to_string()],
-                    message.to_owned(),
-                );
+                let faults = vec![format!("forbidden: {}", row.verdict)];
+                let subject = row.edge.key.to_string();
+                self.fail(Check::KeptPasses, subject, None, faults, &Flaw::NamesUnresolved);
             }
         }
     }
@@ -289,7 +275,7 @@ impl Proof<'_> {
     fn decide(&mut self, connection: &Connection) -> Decision {
         self.checks.connections += 1;
         let decision = self.after.set().decide(connection);
-        self.assumptions.extend(decision.assumptions.iter().map(ToString::to_string));
+        self.assumptions.extend(decision.assumptions.iter().copied());
         decision
     }
 
@@ -341,21 +327,13 @@ impl Proof<'_> {
                         peers.into_iter().find(|n| !self.needed.peers.contains(&key(*n)));
                     let idle_port =
                         ports.into_iter().find(|n| !self.needed.ports.contains(&key(*n)));
-                    if idle_peer.is_some() || idle_port.is_some() {
-                        let what = if idle_peer.is_some() { "a peer" } else { "a port" };
-                        let message = format!(
-                            "{what} of {direction} rule {r} can be removed and every need still \
-                             passes"
-                        );
-                        let fault = vec![rule.origin.to_string()];
-                        self.fail(
-                            Check::NothingRemovable,
-                            policy.to_string(),
-                            None,
-                            fault,
-                            message,
-                        );
-                    }
+                    let flaw = match (idle_peer, idle_port) {
+                        (Some(_), _) => Flaw::IdlePeer { direction, rule: r },
+                        (None, Some(_)) => Flaw::IdlePort { direction, rule: r },
+                        (None, None) => continue,
+                    };
+                    let fault = vec![rule.origin.to_string()];
+                    self.fail(Check::NothingRemovable, policy.to_string(), None, fault, &flaw);
                 }
             }
         }
@@ -379,8 +357,9 @@ impl Proof<'_> {
         subject: String,
         connection: Option<String>,
         at_fault: Vec<String>,
-        message: String,
+        flaw: &Flaw,
     ) {
+        let message = flaw.said();
         self.failures.push(Failure { check, subject, connection, at_fault, message });
     }
 }

@@ -1,13 +1,15 @@
 //! How much evidence there is, so that nobody isolates a workload on one quiet afternoon's traffic.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::{
-    Edge, L4, Nature, Peer, Port, ServicePortRef, Timestamp, WorkloadKind, WorkloadRef,
+    Edge, L4, Nature, Peer, Port, ServicePortRef, Timestamp, Values, WorkloadKind, WorkloadRef,
 };
 use serde::Serialize;
 
+use crate::said::{Said, Say, values};
 use crate::scope::Scope;
 
 /// Shorter windows than this are warned about: they miss what runs once a day.
@@ -31,8 +33,74 @@ pub struct Readiness {
     /// once divided by connections); `None` when nothing was observed.
     #[cfg_attr(feature = "schema", schema(required))]
     pub unseen_probability: Option<f64>,
-    /// What is missing, in plain words.
-    pub gaps: Vec<String>,
+    /// What is missing.
+    pub gaps: Vec<Said<GapCode>>,
+}
+
+/// Something missing in the evidence for a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// No connection was observed.
+    NothingObserved,
+    /// The window is shorter than [`SHORTEST_WINDOW_HOURS`].
+    WindowShort,
+    /// A `CronJob` with this schedule opened no connection.
+    DidNotRun(Option<String>),
+    /// Nobody used this port of a Service that it backs.
+    ServicePortUnused(ServicePortRef),
+}
+
+/// What is missing in the evidence for a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum GapCode {
+    /// No connection was observed.
+    NothingObserved,
+    /// The flows cover less than `hours`.
+    WindowShort,
+    /// A `CronJob` did not run in the window; its `schedule`.
+    DidNotRun,
+    /// The Service port `port`, `namespace/name:port`, was never used.
+    ServicePortUnused,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingObserved => f.write_str("no connection was observed"),
+            Self::WindowShort => {
+                write!(f, "the flows cover less than {SHORTEST_WINDOW_HOURS} hours")
+            }
+            Self::DidNotRun(schedule) => {
+                let schedule = schedule.as_deref().unwrap_or("unknown");
+                write!(f, "it did not run in the window (schedule {schedule})")
+            }
+            Self::ServicePortUnused(port) => write!(f, "Service port {port} was never used"),
+        }
+    }
+}
+
+impl Say for Gap {
+    type Code = GapCode;
+
+    fn code(&self) -> GapCode {
+        match self {
+            Self::NothingObserved => GapCode::NothingObserved,
+            Self::WindowShort => GapCode::WindowShort,
+            Self::DidNotRun(_) => GapCode::DidNotRun,
+            Self::ServicePortUnused(_) => GapCode::ServicePortUnused,
+        }
+    }
+
+    fn values(&self) -> Values {
+        match self {
+            Self::NothingObserved | Self::DidNotRun(None) => Values::new(),
+            Self::WindowShort => values([("hours", &SHORTEST_WINDOW_HOURS)]),
+            Self::DidNotRun(Some(schedule)) => values([("schedule", schedule)]),
+            Self::ServicePortUnused(port) => values([("port", port)]),
+        }
+    }
 }
 
 /// The evidence for every workload in scope, sorted by workload. `observed` is the first and the last observation.
@@ -65,29 +133,27 @@ pub fn readiness(
                 (accepted().sum::<u64>(), accepted().filter(|n| *n == 1).count());
             let mut gaps = Vec::new();
             if connections == 0 {
-                gaps.push("no connection was observed".to_owned());
+                gaps.push(Gap::NothingObserved);
             }
             if let Some((first, last)) = observed
                 && last.seconds_since(first) / 3600.0 < SHORTEST_WINDOW_HOURS
             {
-                gaps.push(format!("the flows cover less than {SHORTEST_WINDOW_HOURS} hours"));
+                gaps.push(Gap::WindowShort);
             }
             let opened =
                 edges.iter().any(|edge| edge.key.source.workload() == Some(&workload.reference));
             if workload.reference.kind == WorkloadKind::CronJob && !opened {
-                let schedule = workload.schedule.as_deref().unwrap_or("unknown");
-                gaps.push(format!("it did not run in the window (schedule {schedule})"));
+                gaps.push(Gap::DidNotRun(workload.schedule.as_deref().map(str::to_owned)));
             }
-            for port in unused_service_ports(inventory, workload, edges, &node_ports) {
-                gaps.push(format!("Service port {port} was never used"));
-            }
+            let unused = unused_service_ports(inventory, workload, edges, &node_ports);
+            gaps.extend(unused.into_iter().map(Gap::ServicePortUnused));
             Readiness {
                 workload: workload.reference.to_string(),
                 connections,
                 edges: edges.len(),
                 edges_seen_once: once,
                 unseen_probability: ratio(once, connections),
-                gaps,
+                gaps: gaps.iter().map(Say::said).collect(),
             }
         })
         .collect()
@@ -142,6 +208,9 @@ pub fn window_warning(
             "window-short",
             format!("the flows cover {hours:.1} hours only, from {first} to {last}"),
         )
+        .value("hours", format_args!("{hours:.1}"))
+        .value("first", first)
+        .value("last", last)
         .hint("observe a day, better a week, before you enforce: nightly jobs and rare errors need connections too")
     })
 }

@@ -6,8 +6,9 @@ use ringfence_inventory::Workload;
 use ringfence_model::review::{Choice, EdgeDecision, GeneralRule};
 use ringfence_model::{Diagnostic, Direction, Edge, Name, Origin, Peer, WorkloadRef};
 
-use crate::judge::{Cut, Judge, Kept, Row, Verdict, decides};
+use crate::judge::{Judge, Row, decides};
 use crate::selection::Unselectable;
+use crate::verdict::{Cut, Kept, Verdict};
 
 /// Everything about the rows and the review that is not as its author may think.
 pub(crate) fn diagnostics(judge: &Judge<'_>, edges: &[Edge], rows: &[Row<'_>]) -> Vec<Diagnostic> {
@@ -35,6 +36,8 @@ pub(crate) fn unselectable_subject(workload: &Workload, why: &Unselectable) -> D
     )
     .at(workload.origin.clone())
     .about(workload.reference.to_string())
+    .value("workload", &workload.reference)
+    .value("why", why)
     .hint(hint)
 }
 
@@ -51,7 +54,8 @@ pub(crate) fn names_no_connection(decision: &EdgeDecision) -> Diagnostic {
 pub(crate) fn cannot_include(decision: &EdgeDecision, why: &Unselectable) -> Diagnostic {
     let message =
         format!("this included edge stays forbidden, because one end cannot be selected: {why}");
-    Diagnostic::warning("peer-not-selectable", message).at(decision.origin.clone()).hint(
+    let finding = Diagnostic::warning("peer-not-selectable", message).value("why", why);
+    finding.at(decision.origin.clone()).hint(
         "give the namespace or the pod template a label of its own, or allow its addresses with a \
          CIDR rule",
     )
@@ -71,7 +75,7 @@ fn namespaces_without_labels(rows: &[Row<'_>]) -> Option<Diagnostic> {
     let keys = namespaces.values().next()?;
     let names = namespaces.keys().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
     Some(
-        Diagnostic::warning("namespaces-without-labels", format!("Namespaces without labels: {names}")).hint(format!(
+        Diagnostic::warning("namespaces-without-labels", format!("Namespaces without labels: {names}")).value("namespaces", &names).value("keys", keys).hint(format!(
             "their edges are forbidden, because no policy can select them by {keys}; label them with kubectl label \
              namespace, or choose other labels in spec.labels.namespace of the review, and generate again"
         )),
@@ -93,6 +97,9 @@ fn unselectable_peers(rows: &[Row<'_>]) -> Vec<Diagnostic> {
             format!("{edges} edges with it are forbidden: {why}"),
         )
         .about(peer.to_string())
+        .value("peer", peer)
+        .value("edges", edges)
+        .value("why", why)
         .hint(
             "add its manifests or labels to the cluster input, or allow its addresses with \
                 a CIDR rule",
@@ -112,6 +119,8 @@ fn unresolved(rows: &[Row<'_>]) -> Option<Diagnostic> {
             "unresolved-left-out",
             format!("traffic with unresolved addresses is forbidden: {first}{more}"),
         )
+        .value("count", peers.len())
+        .value("addresses", first)
         .hint(
             "to let one in, include its edges, give it an alias with allowed: true, or write a \
             CIDR rule in the review",
@@ -126,6 +135,7 @@ fn icmp(rows: &[Row<'_>]) -> Option<Diagnostic> {
             "icmp-unknown",
             format!("{count} ICMP edges were observed, which NetworkPolicies cannot name"),
         )
+        .value("edges", count)
         .hint(
             "whether isolated pods may be pinged differs between network plugins: try it \
                 before you rely on it",
@@ -167,6 +177,9 @@ fn contradictions(judge: &Judge<'_>, rows: &[Row<'_>]) -> Vec<Diagnostic> {
         found.push(
             Diagnostic::warning("exclusion-contradicts-rule", message)
                 .at(decision.origin.clone())
+                .value("edge", &row.edge.key)
+                .value("direction", row.direction)
+                .value("workload", row.workload)
                 .hint(
                     "NetworkPolicies only allow: set the general rule to Observed and include \
                     what is needed",
@@ -195,11 +208,14 @@ fn shared_selectors(judge: &Judge<'_>) -> Vec<Diagnostic> {
             .map(|w| w.reference.to_string())
             .collect();
         if !others.is_empty() {
-            let message = format!("its policy also selects the pods of {}", others.join(", "));
+            let others = others.join(", ");
+            let message = format!("its policy also selects the pods of {others}");
             found.push(
                 Diagnostic::warning("selector-shared", message)
                     .at(workload.origin.clone())
                     .about(workload.reference.to_string())
+                    .value("workload", &workload.reference)
+                    .value("others", others)
                     .hint(
                         "give each workload a label of its own, or add one that tells them apart to \
                          spec.labels.include of the review",
@@ -238,15 +254,15 @@ fn unused_entries(judge: &Judge<'_>, edges: &[Edge]) -> Vec<Diagnostic> {
     let spelling = "check namespace, kind and name; kinds are spelled as in Kubernetes";
     let mut found = Vec::new();
     for rules in review.workloads.iter().filter(|rules| !known(&rules.workload)) {
-        found.push(nothing(
-            &rules.origin,
-            format!("there is no workload {}", rules.workload),
-            spelling,
-        ));
+        let message = format!("there is no workload {}", rules.workload);
+        let finding = nothing(&rules.origin, message, spelling);
+        found.push(finding.value("workload", &rules.workload));
     }
     for rule in &review.cidr_rules {
         if let Some(workload) = rule.workload.as_ref().filter(|w| !known(w)) {
-            found.push(nothing(&rule.origin, format!("there is no workload {workload}"), spelling));
+            let message = format!("there is no workload {workload}");
+            let finding = nothing(&rule.origin, message, spelling);
+            found.push(finding.value("workload", workload));
         }
     }
     // Included entries that were not observed are the planner's to judge: they may name a connection to come.
@@ -268,11 +284,8 @@ fn unused_entries(judge: &Judge<'_>, edges: &[Edge]) -> Vec<Diagnostic> {
                 .any(|p| matches!(p, Peer::Alias(name) if *name == alias.name))
         }) {
             let message = format!("no observed address belongs to alias {}", alias.name);
-            found.push(nothing(
-                &alias.origin,
-                message,
-                "list the unresolved addresses with: ringfence edges",
-            ));
+            let hint = "list the unresolved addresses with: ringfence edges";
+            found.push(nothing(&alias.origin, message, hint).value("alias", &alias.name));
         }
     }
     let namespaces = judge.inventory.namespaces();
@@ -283,6 +296,7 @@ fn unused_entries(judge: &Judge<'_>, edges: &[Edge]) -> Vec<Diagnostic> {
                     "review-entry-matches-nothing",
                     format!("no namespace carries the label {key}"),
                 )
+                .value("namespaceLabel", key)
                 .hint("see spec.labels.namespace of the review"),
             );
         }
@@ -295,6 +309,7 @@ fn unused_entries(judge: &Judge<'_>, edges: &[Edge]) -> Vec<Diagnostic> {
                     "review-entry-matches-nothing",
                     format!("no workload carries the label {key}"),
                 )
+                .value("workloadLabel", key)
                 .hint("see spec.labels of the review"),
             );
         }

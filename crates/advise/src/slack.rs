@@ -9,10 +9,10 @@ use ringfence_model::{
 use ringfence_policy::{ClassIx, ConnectionSet, Party as Ends};
 
 use crate::certificate::{Slack, SlackCause};
-use crate::judge::Verdict;
 use crate::need::{Need, Party, Reason, Subject, declared_ports};
 use crate::plan::Plan;
 use crate::prove::EdgeOutcome;
+use crate::verdict::Verdict;
 use crate::witness::World;
 
 /// Everything that the policies of a plan allow and no kept edge asked for, sorted.

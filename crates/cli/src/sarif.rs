@@ -36,7 +36,7 @@ pub(crate) fn sarif(findings: &[Diagnostic]) -> Value {
 }
 
 fn result(finding: &Diagnostic) -> Value {
-    let Diagnostic { severity, code, origin, subject, message, hint } = finding;
+    let Diagnostic { severity, code, origin, subject, values: _, message, hint } = finding;
     let mut text = subject.as_ref().map(|s| format!("{s}: ")).unwrap_or_default() + message;
     if let Some(hint) = hint {
         text = format!("{text}. To fix it: {hint}");

@@ -66,7 +66,7 @@ pub(crate) fn summary(certificate: &Certificate) -> String {
 }
 
 fn readiness_of(readiness: &Readiness) -> Vec<String> {
-    let mut said = readiness.gaps.clone();
+    let mut said: Vec<String> = readiness.gaps.iter().map(ToString::to_string).collect();
     if let Some(probability) = readiness.unseen_probability.filter(|p| *p >= NOTABLE_PROBABILITY) {
         said.push(format!(
             "the next connection is on an edge not seen yet with a probability of about {:.0}%",

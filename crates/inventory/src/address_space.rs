@@ -269,14 +269,18 @@ fn nodes_without_cidrs(nodes: &[Node], first: &Node) -> Diagnostic {
     )
     .at(first.origin.clone())
     .about(format!("Node {}", first.name))
+    .value("count", count)
+    .value("nodes", nodes.len())
     .hint("the network plugin assigns pod addresses by itself; give its range in the review")
 }
 
 fn incomplete(reasons: &[String]) -> Diagnostic {
+    let reasons = reasons.join("; ");
     Diagnostic::warning(
         "cluster-subnet-incomplete",
-        format!("Cluster subnet is incomplete: {}", reasons.join("; ")),
+        format!("Cluster subnet is incomplete: {reasons}"),
     )
+    .value("reasons", reasons)
     .hint(
         "addresses outside the known ranges count as Unknown; either add Nodes (kubectl get nodes -o yaml) and the \
          kube-apiserver and kube-controller-manager pods (kubectl get pods -n kube-system -o yaml) to the input, or \
@@ -298,6 +302,8 @@ pub(crate) fn invalid_argument(pod: &PodRef, origin: &Origin, error: &NetError) 
     Diagnostic::warning("cluster-cidr-invalid", error.to_string())
         .at(origin.clone())
         .about(format!("Pod {pod}"))
+        .value("pod", pod)
+        .value("why", error)
 }
 
 #[cfg(test)]

@@ -123,6 +123,7 @@ fn node_local(workloads: &[Workload], diagnostics: &mut Vec<Diagnostic>) -> Opti
             )
             .at(workload.origin.clone())
             .about(workload.reference.to_string())
+            .value("workload", &workload.reference)
             .hint("allow egress to its address on port 53, usually 169.254.20.10, by a CIDR rule of the review"),
         );
     }

@@ -46,7 +46,10 @@ impl NodeBook {
                             "node-address-shared",
                             format!("{ip} is an address of both Node {owner} and Node {name}; it counts as the first"),
                         )
-                        .about(format!("Node {name}")),
+                        .about(format!("Node {name}"))
+                        .value("address", ip)
+                        .value("node", owner)
+                        .value("other", name),
                     );
                 }
             }

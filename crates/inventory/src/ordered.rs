@@ -51,6 +51,7 @@ pub(crate) fn ordered(mut objects: Objects, diagnostics: &mut Vec<Diagnostic>) -
             )
             .at(origin)
             .about(subject)
+            .value("count", repeated.count)
             .hint("give each object once, from one dump"),
         );
     }
@@ -165,6 +166,7 @@ pub(crate) fn add_mentioned_namespaces(objects: &mut Objects, diagnostics: &mut 
                 ),
             )
             .at(first.origin.clone())
+            .value("namespaces", listed(missing.iter().map(|n| &n.name)))
             .hint(
                 "they count as having no label but kubernetes.io/metadata.name; add the output of \
                  kubectl get namespaces -o yaml",

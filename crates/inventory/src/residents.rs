@@ -107,6 +107,9 @@ fn overlap(ip: IpAddr, one: &Pod, other: &Pod) -> Diagnostic {
     )
     .at(other.origin.clone())
     .about(format!("Pod {}", other.reference))
+    .value("address", ip)
+    .value("pod", &one.reference)
+    .value("other", &other.reference)
     .hint("give dumps of one cluster, all taken at the same time")
 }
 

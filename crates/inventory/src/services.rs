@@ -250,6 +250,8 @@ fn selects_nothing(service: &Service) -> Option<Diagnostic> {
         )
         .at(service.origin.clone())
         .about(format!("Service {}", service.reference))
+        .value("service", &service.reference)
+        .value("selector", selector)
         .hint("compare it with the labels of the pods it is meant for, in the same namespace")
     })
 }

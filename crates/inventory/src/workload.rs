@@ -174,6 +174,7 @@ pub(crate) fn missing_owners(pods: &[Pod], tops: &[Top]) -> Option<Diagnostic> {
         )
         .at(pod.origin.clone())
         .about(format!("Pod {}", pod.reference))
+        .value("owners", listed(missing.iter()))
         .hint(
             "such an owner counts as the workload, with the labels that its pods share; add the output of kubectl \
              get deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs -A -o yaml",

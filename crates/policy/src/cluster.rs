@@ -195,6 +195,7 @@ fn entries(
             )
             .at(pod.origin.clone())
             .about(format!("Namespace {name}"))
+            .value("namespace", name)
             .hint("add the output of `kubectl get namespaces -o yaml`"),
         );
     }
@@ -241,6 +242,9 @@ fn pod_addresses(
                     )
                     .at(pod.origin.clone())
                     .about(format!("Pod {}", pod.reference))
+                    .value("address", ip)
+                    .value("pod", &pod.reference)
+                    .value("other", &first.reference)
                     .hint("the objects are of different moments: read them again in one go"),
                 );
             }

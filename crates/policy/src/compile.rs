@@ -101,6 +101,8 @@ fn duplicates(policies: &[NetworkPolicy]) -> Vec<Diagnostic> {
                 )
                 .at(policy.origin.clone())
                 .about(format!("NetworkPolicy {policy}"))
+                .value("policy", policy)
+                .value("other", &first.origin)
                 .hint("a cluster keeps only one object of a name: leave one out or rename it"),
             );
         }

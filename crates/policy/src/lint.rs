@@ -131,6 +131,7 @@ impl<'a> Linter<'a> {
                 );
                 self.found.push(
                     about(SELECTS_NOTHING, &policy.origin, policy, message)
+                        .value("pods", &policy.pod_selector)
                         .hint("compare with the labels of `kubectl get pods --show-labels`"),
                 );
             }
@@ -202,7 +203,8 @@ impl<'a> Linter<'a> {
                 "it allows every pod of the namespaces {namespaces}, and the pods {pods} of namespace {} beside them",
                 place.policy.namespace
             );
-            self.found.push(at(SPLIT_SELECTORS, place, &message).hint(
+            let finding = at(SPLIT_SELECTORS, place, &message);
+            self.found.push(finding.value("namespaces", namespaces).value("pods", pods).hint(
                 "if only these pods of these namespaces are meant, put podSelector into the entry of namespaceSelector, without a dash",
             ));
         }
@@ -228,13 +230,16 @@ impl<'a> Linter<'a> {
                     .pods
                     .iter()
                     .any(|pod| pod.host_network && pods.matches(&pod.labels));
-                self.found.push(at(PEER_MATCHES_NOTHING, place, &message).hint(
-                    if is_host_network {
-                        "selectors ignore host-network pods: use an ipBlock of the node addresses"
-                    } else {
-                        "compare with the labels of the pods and namespaces that are meant"
-                    },
-                ));
+                let mut finding =
+                    at(PEER_MATCHES_NOTHING, place, &message).value("entry", n).value("pods", pods);
+                if let NamespaceScope::Matching(selector) = namespaces {
+                    finding = finding.value("namespaces", selector);
+                }
+                self.found.push(finding.hint(if is_host_network {
+                    "selectors ignore host-network pods: use an ipBlock of the node addresses"
+                } else {
+                    "compare with the labels of the pods and namespaces that are meant"
+                }));
             }
         }
     }
@@ -248,7 +253,8 @@ impl<'a> Linter<'a> {
             "use podSelector and namespaceSelector for pods"
         };
         let message = format!("ipBlock {block} holds pod addresses such as {address}");
-        self.found.push(at(BLOCK_HOLDS_PODS, place, &message).hint(hint));
+        let finding = at(BLOCK_HOLDS_PODS, place, &message);
+        self.found.push(finding.value("block", block).value("address", address).hint(hint));
     }
 
     fn pod_inside(&self, block: &IpBlock) -> Option<IpAddr> {
@@ -266,14 +272,18 @@ impl<'a> Linter<'a> {
                 if ignored && range.first() != range.last() {
                     let message = format!("of the ports {range} only {} is allowed", range.first());
                     self.found.push(
-                        at(END_PORT_IGNORED, place, &message).hint("list the ports one by one"),
+                        at(END_PORT_IGNORED, place, &message)
+                            .value("ports", range)
+                            .value("first", range.first())
+                            .hint("list the ports one by one"),
                     );
                 }
             }
             PortTarget::Named(name) => {
                 if self.has_pods() && !self.is_declared(place, protocol, name) {
                     let message = format!("no destination declares the {protocol} port {name}");
-                    self.found.push(at(UNKNOWN_PORT_NAME, place, &message).hint(
+                    let finding = at(UNKNOWN_PORT_NAME, place, &message);
+                    self.found.push(finding.value("protocol", protocol).value("name", name).hint(
                         "container ports carry the name, not Service ports; or use the number",
                     ));
                 }
@@ -323,6 +333,7 @@ impl<'a> Linter<'a> {
                     place,
                     &format!("with the pods of today, rule {n} already allows all of it"),
                 )
+                .value("other", n)
                 .hint("remove it, or narrow the other rule if that is too wide"),
             );
             return;
@@ -330,7 +341,8 @@ impl<'a> Linter<'a> {
         if let Some(other) = self.covering_policy(place) {
             let message =
                 format!("with the pods of today, NetworkPolicy {other} already allows all of it");
-            self.found.push(at(COVERED_RULE, place, &message).hint("remove one of the two"));
+            let finding = at(COVERED_RULE, place, &message).value("other", other);
+            self.found.push(finding.hint("remove one of the two"));
         }
     }
 
@@ -397,12 +409,18 @@ fn about(
 ) -> Diagnostic {
     // A policy that no file holds has no places inside either.
     let origin = if *origin == Origin::default() { &policy.origin } else { origin };
-    diagnostic(lint, message.into()).at(origin.clone()).about(format!("NetworkPolicy {policy}"))
+    diagnostic(lint, message.into())
+        .at(origin.clone())
+        .about(format!("NetworkPolicy {policy}"))
+        .value("policy", policy)
+        .value("namespace", &policy.namespace)
 }
 
 fn at(lint: Lint, place: Place<'_>, message: &str) -> Diagnostic {
     let message = format!("{} rule {}: {message}", place.direction, place.n);
     about(lint, &place.rule.origin, place.policy, message)
+        .value("direction", place.direction)
+        .value("rule", place.n)
 }
 
 /// Whether every port of `narrow` is in `wide`, whatever names stand for.

@@ -1,9 +1,12 @@
 //! Which rules decide a connection, and what would help a denied one.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
-use ringfence_advise::{Mend, NearMiss as Miss, World};
+use ringfence_advise::{
+    AssumptionCode, LackCode, Mend, NearMiss as Miss, RemedyCode, Said, Say, World,
+};
 use ringfence_inventory::Inventory;
 use ringfence_model::{
     Direction, Name, NameError, NetError, Port, Protocol, WorkloadKind, WorkloadRef,
@@ -36,7 +39,7 @@ pub struct Explained {
     /// What the policies of the server say.
     pub ingress: Side,
     /// Open points of the specification that the verdict depends on, with the answers of the profile.
-    pub assumptions: Vec<String>,
+    pub assumptions: Vec<Said<AssumptionCode>>,
 }
 
 /// What one end says.
@@ -47,8 +50,8 @@ pub struct Explained {
 pub struct Side {
     /// Whether it lets the connection pass.
     pub allowed: bool,
-    /// Its verdict, in words.
-    pub verdict: &'static str,
+    /// Its verdict.
+    pub verdict: Said<EndVerdict>,
     /// The rules that allow it, or the policies that deny it, with file and line.
     pub because: Vec<String>,
     /// Of a denied end, the rules that came nearest to allowing it, the nearest first.
@@ -57,6 +60,67 @@ pub struct Side {
     /// Of a denied end, changes that would make it allow the connection, the smallest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remedies: Vec<Remedy>,
+}
+
+/// What the policies of one end say about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum EndVerdict {
+    /// Policies do not apply to this end.
+    NotSubject,
+    /// No policy isolates it.
+    NotIsolated,
+    /// Always allowed from the pod's own node.
+    OwnNode,
+    /// A pod always reaches itself.
+    SelfTraffic,
+    /// Allowed by the rules in `because`.
+    Allowed,
+    /// Accepted by the rule of a cluster-wide policy in `because`.
+    ClusterAccepted,
+    /// Denied by the rule of a cluster-wide policy in `because`.
+    ClusterDenied,
+    /// Isolated by the policies in `because`, and none of their rules matches.
+    Denied,
+}
+
+impl EndVerdict {
+    const fn of(judgement: &Judgement) -> Self {
+        match judgement {
+            Judgement::NotSubject => Self::NotSubject,
+            Judgement::NotIsolated => Self::NotIsolated,
+            Judgement::OwnNode => Self::OwnNode,
+            Judgement::SelfTraffic => Self::SelfTraffic,
+            Judgement::Allowed(_) => Self::Allowed,
+            Judgement::ClusterAccepted(_) => Self::ClusterAccepted,
+            Judgement::ClusterDenied(_) => Self::ClusterDenied,
+            Judgement::Denied(_) => Self::Denied,
+        }
+    }
+}
+
+impl fmt::Display for EndVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSubject => "policies do not apply to this end",
+            Self::NotIsolated => "no policy isolates it",
+            Self::OwnNode => "always allowed from the pod's own node",
+            Self::SelfTraffic => "a pod always reaches itself",
+            Self::Allowed => "allowed by",
+            Self::ClusterAccepted => "accepted by a cluster-wide policy",
+            Self::ClusterDenied => "denied by a cluster-wide policy",
+            Self::Denied => "denied: isolated by these policies, and none of their rules matches",
+        })
+    }
+}
+
+impl Say for EndVerdict {
+    type Code = Self;
+
+    fn code(&self) -> Self {
+        *self
+    }
 }
 
 /// A rule that does not match.
@@ -69,7 +133,7 @@ pub struct NearMiss {
     /// The parts that match.
     pub matches: Vec<&'static str>,
     /// What the others need.
-    pub needs: Vec<String>,
+    pub needs: Vec<Said<LackCode>>,
 }
 
 /// A change that would allow the connection at this end.
@@ -78,7 +142,7 @@ pub struct NearMiss {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Remedy {
     /// What to do.
-    pub change: String,
+    pub change: Said<RemedyCode>,
     /// What it opens beside the connection.
     pub also_opens: Vec<String>,
     /// What it closes.
@@ -238,18 +302,7 @@ fn explained(world: &World<'_>, connection: &Connection) -> Explained {
         let judgement = decision.judgement(direction);
         Side {
             allowed: judgement.allowed(),
-            verdict: match judgement {
-                Judgement::NotSubject => "policies do not apply to this end",
-                Judgement::NotIsolated => "no policy isolates it",
-                Judgement::OwnNode => "always allowed from the pod's own node",
-                Judgement::SelfTraffic => "a pod always reaches itself",
-                Judgement::Allowed(_) => "allowed by",
-                Judgement::ClusterAccepted(_) => "accepted by a cluster-wide policy",
-                Judgement::ClusterDenied(_) => "denied by a cluster-wide policy",
-                Judgement::Denied(_) => {
-                    "denied: isolated by these policies, and none of their rules matches"
-                }
-            },
+            verdict: EndVerdict::of(judgement).said(),
             because: match judgement {
                 Judgement::Allowed(items) => {
                     let mut rules: Vec<String> =
@@ -272,7 +325,7 @@ fn explained(world: &World<'_>, connection: &Connection) -> Explained {
         allowed: decision.allowed(),
         egress: side(Direction::Egress),
         ingress: side(Direction::Ingress),
-        assumptions: decision.assumptions.iter().map(ToString::to_string).collect(),
+        assumptions: decision.assumptions.iter().map(Say::said).collect(),
     }
 }
 

@@ -87,7 +87,7 @@ export function edge(wire: Wire["EdgeRow"]): Edge {
     firstSeen: time(wire.firstSeen),
     lastSeen: time(wire.lastSeen),
     verdict: wire.verdict,
-    reason: wire.reason,
+    reason: wire.reason.text,
     decision: wire.decision === "Include" ? "include" : wire.decision === "Exclude" ? "exclude" : null,
     present: wire.current,
     pattern: wire.edge ? pattern(wire.edge) : null,
@@ -143,7 +143,7 @@ export function topology(wire: Wire["Topology"]): Topology {
         lastSeen: time(link.lastSeen),
         before: link.before,
         after: link.after,
-        reason: link.reason,
+        reason: link.reason.text,
       })),
   };
 }
@@ -257,7 +257,7 @@ function certificate(wire: Wire["Certificate"]): Certificate {
     source,
     destination,
     port,
-    reason,
+    reason: reason.text,
     accepted,
   });
   return {
@@ -267,14 +267,18 @@ function certificate(wire: Wire["Certificate"]): Certificate {
       ? { first: time(wire.window.first), last: time(wire.window.last), hours: wire.window.hours }
       : null,
     checks: wire.checks,
-    failures: wire.failures.map((failure) => ({ ...failure, connection: failure.connection ?? null })),
+    failures: wire.failures.map((failure) => ({
+      ...failure,
+      message: failure.message.text,
+      connection: failure.connection ?? null,
+    })),
     replaced: wire.replaced,
     kept: wire.kept.map(judged),
     cut: wire.cut.map(judged),
     unknown: wire.unknown.map(judged),
     changes: wire.changes,
     slack: wire.slack,
-    assumptions: wire.assumptions,
+    assumptions: wire.assumptions.map(({ text }) => text),
     messages: wire.messages.map(({ severity, code, subject, message, hint }) => ({
       severity: severity === "error" || severity === "warning" ? severity : "note",
       code,
@@ -364,7 +368,7 @@ export function readiness(wire: Wire["Readiness"]): Readiness {
       edges: one.edges,
       edgesSeenOnce: one.edgesSeenOnce,
       unseenProbability: one.unseenProbability ?? null,
-      gaps: one.gaps,
+      gaps: one.gaps.map(({ text }) => text),
     })),
   };
 }

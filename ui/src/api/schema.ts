@@ -605,7 +605,7 @@ export interface components {
             /** @description The id of its row among the edges. */
             id: string;
             /** @description Why. */
-            reason: string;
+            reason: components["schemas"]["Said_ReasonCode"];
             /** @description What becomes of it under the review. */
             verdict: components["schemas"]["Verdict"];
         };
@@ -653,12 +653,15 @@ export interface components {
             /** @description The entries, newest first. */
             items: components["schemas"]["AuditEntry"][];
         };
+        BTreeMap: {
+            [key: string]: string;
+        };
         /** @description The proof of a generated set. */
         Certificate: {
             /** @description `ringfence.dev/v1alpha1`. */
             apiVersion: string;
             /** @description How the open points of the NetworkPolicy specification were taken where the proof touched them. */
-            assumptions: string[];
+            assumptions: components["schemas"]["Said_AssumptionCode"][];
             /** @description Observed edges whose verdict differs from what the policies in the cluster say now. */
             changes: components["schemas"]["CertificateChange"][];
             /** @description What was done to prove it. */
@@ -726,7 +729,7 @@ export interface components {
             /** @description Protocol and port. */
             port: string;
             /** @description Why. */
-            reason: string;
+            reason: components["schemas"]["Said_ReasonCode"];
             /**
              * Format: int64
              * @description Connections that were denied or refused.
@@ -744,14 +747,14 @@ export interface components {
             /** @description One connection that shows it. */
             connection?: string;
             /** @description What happened. */
-            message: string;
+            message: components["schemas"]["Said_FlawCode"];
             /** @description What it was about: an edge or a policy. */
             subject: string;
         };
         /** @description A diagnostic, for machines. */
         CertificateMessage: {
-            /** @description Stable identifier. */
-            code: string;
+            /** @description Which kind of message: stable. */
+            code: components["schemas"]["MessageCode"];
             /** @description What to do. */
             hint?: string;
             /** @description What is the matter. */
@@ -762,6 +765,8 @@ export interface components {
             severity: string;
             /** @description What it is about. */
             subject?: string;
+            /** @description What the message names, by what it is. */
+            values: components["schemas"]["BTreeMap"];
         };
         /** @description The evidence for one workload. */
         CertificateReadiness: {
@@ -774,8 +779,8 @@ export interface components {
             edges: number;
             /** @description Edges on which only one connection was observed. */
             edgesSeenOnce: number;
-            /** @description What is missing, in plain words. */
-            gaps: string[];
+            /** @description What is missing. */
+            gaps: components["schemas"]["Said_GapCode"][];
             /**
              * Format: double
              * @description Estimate of the probability that its next connection is on an edge not seen yet (Good-Turing: edges seen
@@ -1088,7 +1093,7 @@ export interface components {
             /** @description The protocol. */
             protocol: components["schemas"]["Protocol"];
             /** @description Why. */
-            reason: string;
+            reason: components["schemas"]["Said_ReasonCode"];
             /**
              * Format: int64
              * @description Connections that the destination refused.
@@ -1192,7 +1197,7 @@ export interface components {
             /** @description Whether both ends let it pass. */
             allowed: boolean;
             /** @description Open points of the specification that the verdict depends on, with the answers of the profile. */
-            assumptions: string[];
+            assumptions: components["schemas"]["Said_AssumptionCode"][];
             /** @description What it is, in words. */
             connection: string;
             /** @description What the policies of the client say. */
@@ -1210,8 +1215,8 @@ export interface components {
             nearMisses?: components["schemas"]["NearMiss"][];
             /** @description Of a denied end, changes that would make it allow the connection, the smallest first. */
             remedies?: components["schemas"]["Remedy"][];
-            /** @description Its verdict, in words. */
-            verdict: string;
+            /** @description Its verdict. */
+            verdict: components["schemas"]["Said_EndVerdict"];
         };
         /** @description The verdicts, one for each kind of pods at either end. */
         Explanation: {
@@ -1460,7 +1465,7 @@ export interface components {
             /** @description With the policies that are in the cluster. */
             now: components["schemas"]["Explanation"];
             /** @description Why. */
-            reason?: string;
+            reason?: components["schemas"]["Said_ReasonCode"];
             /** @description What the review makes of it, when it was observed. */
             verdict?: components["schemas"]["Verdict"];
         };
@@ -1692,7 +1697,7 @@ export interface components {
         /** @description Something that people should know. */
         Message: {
             /** @description Which kind of message: stable. */
-            code: string;
+            code: components["schemas"]["MessageCode"];
             /** @description What to do about it. */
             hint?: string;
             /**
@@ -1706,7 +1711,14 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description The object concerned, such as `NetworkPolicy shop/web`. */
             subject?: string;
+            /** @description What the message and the hint name, by what it is. */
+            values: components["schemas"]["BTreeMap"];
         };
+        /**
+         * @description Which kind of message: stable.
+         * @enum {string}
+         */
+        MessageCode: "allows-everything" | "bad-json" | "bad-object" | "bad-review" | "bad-yaml" | "block-holds-pods" | "cluster-cidr-invalid" | "cluster-subnet-incomplete" | "configuration-unread" | "connections-forgotten" | "covered-rule" | "domain-names-not-judged" | "duplicate-address" | "duplicate-object" | "duplicate-policy" | "egress-before-translation" | "end-port-ignored" | "equal-priority" | "exclusion-contradicts-rule" | "history-lost" | "history-not-stored" | "history-unread" | "host-addresses" | "icmp-unknown" | "kinds-ignored" | "lost-events" | "malformed-flow" | "more-findings" | "namespace-missing" | "namespace-not-described" | "namespaces-without-labels" | "no-direction" | "no-dns" | "no-dns-found" | "no-dns-over-tcp" | "no-flows" | "no-manifests" | "node-address-shared" | "node-addresses" | "node-local-dns-address-unknown" | "node-without-pod-cidrs" | "not-an-object" | "object-repeated" | "open-to-all" | "oversized-flow" | "owner-missing" | "peer-matches-nothing" | "peer-not-selectable" | "pod-address-overlap" | "pod-addresses-unknown" | "review-entry-matches-nothing" | "rules-without-type" | "selector-shared" | "selects-nothing" | "service-selects-nothing" | "shadowed-rule" | "slice-of-names" | "slice-without-service" | "split-selectors" | "unknown-peer" | "unknown-port-name" | "unknown-probe-port" | "unread-policies" | "unreadable" | "unresolved-left-out" | "window-short" | "workload-not-selectable";
         /** @description How somebody can come in here. */
         Methods: {
             /** @description Where to send the browser for the `OpenID` provider; null without one. */
@@ -1745,7 +1757,7 @@ export interface components {
             /** @description The parts that match. */
             matches: string[];
             /** @description What the others need. */
-            needs: string[];
+            needs: components["schemas"]["Said_LackCode"][];
             /** @description The rule, with file and line. */
             rule: string;
         };
@@ -2032,7 +2044,7 @@ export interface components {
             /** @description What it opens beside the connection. */
             alsoOpens: string[];
             /** @description What to do. */
-            change: string;
+            change: components["schemas"]["Said_RemedyCode"];
         };
         /** @description A review at a version. The `ETag` of the response is the version. */
         Review: {
@@ -2173,6 +2185,90 @@ export interface components {
             egress: components["schemas"]["GeneralRule"];
             /** @description For connections into the workload. */
             ingress: components["schemas"]["GeneralRule"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_AssumptionCode: {
+            /**
+             * @description How an open point of the specification was taken.
+             * @enum {string}
+             */
+            code: "blocks-match-pods" | "blocks-ignore-pods" | "blocks-match-nodes" | "blocks-ignore-nodes" | "host-network-is-node" | "host-network-is-pod" | "hairpin-allowed" | "hairpin-judged" | "end-port-enforced" | "end-port-ignored" | "unknown-peer-fails-closed" | "address-not-known" | "domain-names-match-nothing";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_EndVerdict: {
+            /**
+             * @description What the policies of one end say about a connection.
+             * @enum {string}
+             */
+            code: "not-subject" | "not-isolated" | "own-node" | "self-traffic" | "allowed" | "cluster-accepted" | "cluster-denied" | "denied";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_FlawCode: {
+            /**
+             * @description What is wrong with a set of policies.
+             * @enum {string}
+             */
+            code: "miscounted" | "written-otherwise" | "kept-is-cut" | "cut-passes" | "need-is-cut" | "names-unresolved" | "idle-peer" | "idle-port";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_GapCode: {
+            /**
+             * @description What is missing in the evidence for a workload.
+             * @enum {string}
+             */
+            code: "nothing-observed" | "window-short" | "did-not-run" | "service-port-unused";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_LackCode: {
+            /**
+             * @description A condition of a rule that a connection did not fulfil.
+             * @enum {string}
+             */
+            code: "pod-label" | "namespace-label" | "other-namespace" | "not-a-pod" | "host-network-pod" | "outside-block" | "excepted" | "ignored-by-blocks" | "protocol" | "port" | "port-name";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_ReasonCode: {
+            /**
+             * @description Why an edge is allowed, forbidden, or neither.
+             * @enum {string}
+             */
+            code: "observed" | "included" | "cidr-rule" | "general-rule" | "name-resolution" | "own-node-probe" | "own-node" | "direction-not-managed" | "excluded" | "never-accepted" | "unresolved-address" | "no-stable-label" | "host-network" | "namespace-without-labels" | "not-in-input" | "addresses-not-known" | "other-end" | "icmp";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_RemedyCode: {
+            /**
+             * @description What kind of change would allow a connection.
+             * @enum {string}
+             */
+            code: "label-pods" | "label-namespace" | "add-ingress-rule" | "add-egress-rule";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
         };
         /** @description A label selector: all of it must hold; empty means everything. */
         SelectorForm: {
@@ -2341,7 +2437,7 @@ export interface components {
             /** @description The protocol. */
             protocol: components["schemas"]["Protocol"];
             /** @description Why it will be so. */
-            reason: string;
+            reason: components["schemas"]["Said_ReasonCode"];
             /**
              * Format: int64
              * @description Connections that the destination refused.
@@ -2418,8 +2514,8 @@ export interface components {
             edges: number;
             /** @description Edges on which only one connection was observed. */
             edgesSeenOnce: number;
-            /** @description What is missing, in plain words. */
-            gaps: string[];
+            /** @description What is missing. */
+            gaps: components["schemas"]["Said_GapCode"][];
             /**
              * Format: double
              * @description Estimate of the probability that its next connection is on an edge not seen yet; missing when nothing was

@@ -49,7 +49,7 @@ function Side({ name, side }: { readonly name: string; readonly side: Wire["Expl
   return (
     <div className="side">
       <div className={side.allowed ? "good-text" : "bad-text"}>
-        <Icon size={15} stroke={1.8} aria-hidden /> <strong>{name}</strong> {say(side.verdict)}
+        <Icon size={15} stroke={1.8} aria-hidden /> <strong>{name}</strong> {say(side.verdict.text)}
       </div>
       <ul className="lines">
         {side.because.map((rule) => (
@@ -62,8 +62,8 @@ function Side({ name, side }: { readonly name: string; readonly side: Wire["Expl
           <li key={rule}>
             {rule}
             {needs.map((need) => (
-              <div key={need} className="dim">
-                {need}
+              <div key={need.text} className="dim">
+                {need.text}
               </div>
             ))}
           </li>
@@ -72,8 +72,8 @@ function Side({ name, side }: { readonly name: string; readonly side: Wire["Expl
       {(side.remedies ?? []).length > 0 && <h4>{t.edges.toAllow}</h4>}
       <ul className="lines">
         {(side.remedies ?? []).map(({ change, alsoOpens }) => (
-          <li key={change}>
-            <IconArrowRight size={13} aria-hidden /> {change}{" "}
+          <li key={change.text}>
+            <IconArrowRight size={13} aria-hidden /> {change.text}{" "}
             <span className="dim">
               {alsoOpens.length === 0 ? t.edges.opensNothing : t.edges.alsoOpens(alsoOpens.join("; "))}
             </span>

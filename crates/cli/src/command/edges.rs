@@ -160,10 +160,11 @@ fn line(entity: String, row: &Row<'_>) -> Line {
         L4::Port(protocol, port) => (protocol.to_string(), Some(port.get())),
         icmp @ (L4::Icmp | L4::IcmpV6) => (icmp.to_string(), None),
     };
-    let (verdict, reason) = match &row.verdict {
-        Verdict::Kept(why) => ("allowed", why.to_string()),
-        Verdict::Cut(why) => ("forbidden", why.to_string()),
-        Verdict::Unknown => ("unknown", "NetworkPolicies do not name ICMP".to_owned()),
+    let reason = row.verdict.to_string();
+    let verdict = match &row.verdict {
+        Verdict::Kept(_) => "allowed",
+        Verdict::Cut(_) => "forbidden",
+        Verdict::Unknown => "unknown",
     };
     let Evidence { first_seen, last_seen, dropped, refused, .. } = row.edge.evidence;
     Line {

@@ -38,7 +38,8 @@ fn denial(text: &mut String, side: &Side) {
             [one] => format!("{one} matches, "),
             _ => format!("{} match, ", near.matches.join(" and ")),
         };
-        let _ = writeln!(text, "           {matches}{}", near.needs.join("; "));
+        let needs: Vec<String> = near.needs.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "           {matches}{}", needs.join("; "));
     }
     for (n, change) in side.remedies.iter().enumerate() {
         let _ = writeln!(text, "  {:<8} {}", if n == 0 { "to allow" } else { "or" }, change.change);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ringfence_advise::Connectivity;
-use ringfence_model::{Diagnostic, Severity};
+use ringfence_model::{Diagnostic, Severity, Values};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -35,6 +35,8 @@ struct Finding<'a> {
     /// From 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    /// What the message and the fix name.
+    values: &'a Values,
     message: &'a str,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,13 +76,14 @@ pub(crate) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
 }
 
 fn finding(diagnostic: &Diagnostic) -> Finding<'_> {
-    let Diagnostic { severity, code, origin, subject, message, hint } = diagnostic;
+    let Diagnostic { severity, code, origin, subject, values, message, hint } = diagnostic;
     Finding {
         code,
         severity: severity.to_string(),
         object: subject.as_deref(),
         file: origin.as_ref().map(|origin| &*origin.file),
         line: origin.as_ref().map(|origin| origin.line).filter(|line| *line > 0),
+        values,
         message,
         fix: hint.as_deref(),
     }

@@ -21,6 +21,8 @@ pub(super) fn findings(set: &PolicySet) -> Vec<Diagnostic> {
             );
             found.push(
                 about(SELECTS_NOTHING, policy, message)
+                    .value("pods", &policy.subject.pods)
+                    .value("namespaces", &policy.subject.namespaces)
                     .hint("compare with the labels of the pods and namespaces that are meant"),
             );
         }
@@ -38,6 +40,9 @@ pub(super) fn findings(set: &PolicySet) -> Vec<Diagnostic> {
             );
             found.push(
                 about(EQUAL_PRIORITY, policy, message)
+                    .value("priority", policy.priority)
+                    .value("tier", policy.tier)
+                    .value("other", other)
                     .hint("give every policy of a tier its own priority"),
             );
         }
@@ -49,4 +54,5 @@ fn about(lint: Lint, policy: &ClusterPolicy, message: String) -> Diagnostic {
     diagnostic(lint, message)
         .at(policy.origin.clone())
         .about(format!("ClusterNetworkPolicy {policy}"))
+        .value("policy", policy)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use ringfence_advise::alias;
+use ringfence_advise::{ReasonCode, Said, alias};
 use ringfence_model::{
     AddressClass as ModelClass, Direction as ModelDirection, EdgeKey, Evidence, Peer,
 };
@@ -88,7 +88,7 @@ pub(super) struct AddressEdge {
     /// What becomes of it under the review.
     pub verdict: Verdict,
     /// Why.
-    pub reason: String,
+    pub reason: Said<ReasonCode>,
     /// How `decide` names it; missing where a review cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

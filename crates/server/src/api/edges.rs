@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::extract::State;
-use ringfence_advise::{Row, Verdict as Judged, decides};
+use ringfence_advise::{ReasonCode, Row, Said, Say as _, Verdict as Judged, decides};
 use ringfence_model::{Direction as ModelDirection, EdgeKey, Nature, ServiceRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -56,7 +56,7 @@ pub(super) struct EdgeRow {
     /// What becomes of it under the review.
     pub verdict: Verdict,
     /// Why.
-    pub reason: String,
+    pub reason: Said<ReasonCode>,
     /// The review's decision about it, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -243,12 +243,13 @@ fn row(situation: &Situation, entity: EntityRef, row: &Row<'_>, current: Passes)
 }
 
 /// What becomes of an edge, and why.
-pub(super) fn judged(verdict: &Judged) -> (Verdict, String) {
-    match verdict {
-        Judged::Kept(why) => (Verdict::Allowed, why.to_string()),
-        Judged::Cut(why) => (Verdict::Forbidden, why.to_string()),
-        Judged::Unknown => (Verdict::Unknown, "NetworkPolicies do not name ICMP".to_owned()),
-    }
+pub(super) fn judged(judged: &Judged) -> (Verdict, Said<ReasonCode>) {
+    let verdict = match judged {
+        Judged::Kept(_) => Verdict::Allowed,
+        Judged::Cut(_) => Verdict::Forbidden,
+        Judged::Unknown => Verdict::Unknown,
+    };
+    (verdict, judged.said())
 }
 
 /// The id of a row: the same for the same row whenever it is asked for.
@@ -285,7 +286,7 @@ impl RowsQuery {
                 let port = row.port.map(|port| port.to_string()).unwrap_or_default();
                 let protocol = format!("{:?}/{port}", row.protocol);
                 let entity = format!("{namespace}/{kind}/{name}");
-                let texts = [&entity, &row.peer.id, &protocol, &row.reason];
+                let texts = [&entity, &row.peer.id, &protocol, &row.reason.text];
                 let mut texts = texts.into_iter().chain(&row.services);
                 texts.any(|text| text.to_lowercase().contains(search))
             })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use ringfence_advise::{Verdict as Judged, World};
+use ringfence_advise::{ReasonCode, Said, Verdict as Judged, World};
 use ringfence_generate::Generated;
 use ringfence_inventory::Inventory;
 use ringfence_model::review::Review;
@@ -63,7 +63,7 @@ pub(super) struct LinkExplanation {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub reason: Option<String>,
+    pub reason: Option<Said<ReasonCode>>,
 }
 
 /// One connection, as the command `ringfence explain` takes it.

@@ -436,7 +436,9 @@ pub(super) fn read(yaml: &str) -> (Vec<NetworkPolicy>, Vec<Diagnostic>) {
     let Input { objects, ignored, mut diagnostics } = reader.finish();
     for (kind, count) in &ignored {
         let message = format!("{count} {kind} was left out: only NetworkPolicies are judged here");
-        diagnostics.push(Diagnostic::note("kinds-ignored", message));
+        diagnostics.push(
+            Diagnostic::note("kinds-ignored", message).value("kind", kind).value("count", count),
+        );
     }
     (objects.policies, diagnostics)
 }

@@ -46,6 +46,8 @@ fn without_labels(inventory: &Inventory, labels: &LabelChoice) -> Option<Cluster
         "namespaces-without-labels",
         format!("Namespaces without labels: {}", namespaces.join(", ")),
     )
+    .value("namespaces", namespaces.join(", "))
+    .value("keys", keys.join(", "))
     .hint(format!(
         "no policy of another namespace can select them by {}; label them with kubectl label namespace, or choose \
          other namespace labels in the configuration",

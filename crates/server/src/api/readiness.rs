@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use ringfence_advise::{readiness, window_warning};
+use ringfence_advise::{GapCode, Said, readiness, window_warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -48,8 +48,8 @@ pub(super) struct WorkloadReadiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unseen_probability: Option<f64>,
-    /// What is missing, in plain words.
-    pub gaps: Vec<String>,
+    /// What is missing.
+    pub gaps: Vec<Said<GapCode>>,
 }
 
 fn told(situation: &Situation) -> Readiness {

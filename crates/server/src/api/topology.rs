@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
-use ringfence_advise::{Row, Verdict as Judged, decides};
+use ringfence_advise::{ReasonCode, Row, Said, Verdict as Judged, decides};
 use ringfence_model::{EdgeKey, Nature, Peer as ModelPeer};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -101,7 +101,7 @@ pub(super) struct TopologyLink {
     /// What the review's policies will make of it.
     pub after: Verdict,
     /// Why it will be so.
-    pub reason: String,
+    pub reason: Said<ReasonCode>,
     /// The review's decision about it, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

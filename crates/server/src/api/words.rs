@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ringfence_advise::MessageCode;
 pub(super) use ringfence_advise::Passes;
 use ringfence_model as model;
 use serde::{Deserialize, Serialize};
@@ -217,7 +218,9 @@ pub(super) struct Message {
     /// How much it matters.
     pub severity: Severity,
     /// Which kind of message: stable.
-    pub code: String,
+    pub code: MessageCode,
+    /// What the message and the hint name, by what it is.
+    pub values: model::Values,
     /// The object concerned, such as `NetworkPolicy shop/web`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -236,14 +239,15 @@ pub(super) struct Message {
 
 impl From<&model::Diagnostic> for Message {
     fn from(found: &model::Diagnostic) -> Self {
-        let model::Diagnostic { severity, code, origin, subject, message, hint } = found;
+        let model::Diagnostic { severity, code, origin, subject, values, message, hint } = found;
         Self {
             severity: match severity {
                 model::Severity::Note => Severity::Note,
                 model::Severity::Warning => Severity::Warning,
                 model::Severity::Error => Severity::Error,
             },
-            code: (*code).to_owned(),
+            code: MessageCode(code),
+            values: values.clone(),
             subject: subject.clone(),
             line: origin.as_ref().map(|origin| origin.line).filter(|line| *line > 0),
             message: message.clone(),

@@ -207,6 +207,9 @@ async fn reach_exposure_diff_and_explain_answer_as_the_command_line() {
     assert_eq!(link["now"]["allowed"], true, "{link}");
     assert_eq!(link["after"]["allowed"], false);
     assert_eq!(link["verdict"], "forbidden");
-    let name = name("shop");
-    assert!(link["reason"].as_str().unwrap().starts_with(&format!("excluded at {name}.yaml:")));
+    let reason = &link["reason"];
+    let file = format!("{}.yaml", name("shop"));
+    assert_eq!((&reason["code"], &reason["values"]["file"]), (&json!("excluded"), &json!(file)));
+    let told = format!("excluded at {file}:{}", reason["values"]["line"].as_str().unwrap());
+    assert_eq!(reason["text"], told);
 }
