@@ -53,6 +53,7 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_SK_STORAGE_GET_F_CREATE = 1,
@@ -90,7 +91,7 @@ struct sock_common {
 		};
 	};
 	unsigned short skc_family;
-	volatile unsigned char skc_state;
+	unsigned char skc_state;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -128,9 +129,6 @@ struct tcp_sock {
 	__u32 segs_in;
 	__u32 segs_out;
 };
-struct udp_sock {
-	struct inet_sock inet;
-};
 struct net_device {
 	possible_net_t nd_net;
 };
@@ -140,15 +138,12 @@ struct sk_buff {
 	__u16 network_header;
 	unsigned char *head;
 };
-struct bpf_iter__bpf_sk_storage_map {
-	struct sock *sk;
+struct bpf_iter__bpf_map_elem {
+	void *key;
 	void *value;
 };
 struct bpf_iter__tcp {
 	struct sock_common *sk_common;
-};
-struct bpf_iter__udp {
-	struct udp_sock *udp_sk;
 };
 
 #pragma clang attribute pop
@@ -222,14 +217,17 @@ struct __sk_buff {
 /* Helpers by their numbers in the kernel's interface (include/uapi/linux/bpf.h). */
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static long (*bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
+static __u32 (*bpf_get_prandom_u32)(void) = (void *)7;
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to, __u32 len) = (void *)26;
 static __u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static void *(*bpf_sk_storage_get)(void *map, void *sk, void *value, __u64 flags) = (void *)107;
 static long (*bpf_probe_read_kernel)(void *dst, __u32 size, const void *unsafe_ptr) = (void *)113;
-static __u64 (*bpf_get_netns_cookie)(void *ctx) = (void *)122;
 static __u64 (*bpf_sk_cgroup_id)(void *sk) = (void *)128;
 static struct tcp_sock *(*bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
 static __u64 (*bpf_ktime_get_coarse_ns)(void) = (void *)160;
+
+#define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), &(from))
 
 #endif

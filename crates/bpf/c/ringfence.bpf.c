@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Counts connections and conversations where they happen, by who talks to whom.
  *
- * TCP is counted at the changes of a socket's state, which costs nothing per packet; the bytes come from the socket's own
- * counters, when it closes and whenever user space asks for a sweep. Everything else is counted per packet. */
+ * TCP is counted at the changes of a socket's state, which costs nothing per packet: the connection and its bytes, from
+ * the socket's own counters, when it ends and whenever user space asks for a sweep. Everything else is counted per packet.
+ *
+ * Why two licences: the project's is Apache-2.0, but the kernel lets only programs whose licence it knows to agree with
+ * its own read its structures ("Cannot access kernel 'struct sock' from non-GPL compatible program") and call
+ * bpf_probe_read_kernel. That is all programs here but those of connect and sendmsg; no other helper asks for it. So
+ * whoever loads them takes them under GPL-2.0, and says so below; all others may take either. */
 #include "kernel.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -40,25 +45,46 @@ struct {
 	__type(value, struct control);
 } control SEC(".maps");
 
-/* A TCP socket that is or was being connected. The marks say how much of it is counted already. */
+/* A TCP socket that is being or was connected.
+ *
+ * The marks say how much of it is counted already. In their upper bits is a number that changes from connection to
+ * connection: records are used again at once, and a sweep that still looks at the old one must not move a mark of the
+ * new. A mark that was taken away is 0. */
 struct stream {
-	struct flow_key key;
+	__u64 socket;		/* its address; 0: the record is free */
+	struct flow_key key;	/* without a direction as long as it only is about to connect */
+	__u64 opened;
 	__u64 sent_bytes;
 	__u64 received_bytes;
 	__u64 sent_packets;
 	__u64 received_packets;
-	__u64 established;
+	__u32 crowded;		/* whether it is of the table of that name */
+	__u32 swept;		/* sweeps that found it closed */
 };
+#define MARK_BITS 40
+#define COUNT_MASK ((1ull << MARK_BITS) - 1)
+#define SEGMENT_MASK 0xffffffffull	/* the socket counts segments in 32 bits */
+
+/* Each socket has one place for its record, which costs a tenth of a record that the socket itself keeps, because nothing
+ * is allocated. Where the place is taken by another, the record is in the table of the crowded. */
+#define PLACE_BITS 15
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << PLACE_BITS);
+	__type(key, __u32);
 	__type(value, struct stream);
 } streams SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, __u64);
+	__type(value, struct stream);
+} crowded SEC(".maps");
 
 /* Any other socket: what its packets do not say. */
 struct endpoint {
-	__u64 netns;
+	__u64 netns;		/* 0: not known yet */
 	__u8 dialled[16];
 	__u16 dialled_port;
 	__u16 pad[3];
@@ -120,19 +146,26 @@ INLINE void lose(const struct control *now, __u32 kind)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* Where to count what belongs to the key. NULL never happens; the verifier wants it checked. */
+/* Where to count what belongs to the key. NULL never happens; the verifier wants it checked. The tables are named apart,
+ * because the kernel calls the code of a table directly where it knows which one it is. */
 static __attribute__((noinline)) struct counts *counts_of(const struct control *now, const struct flow_key *key)
 {
+	struct counts *counts, none = {};
 	__u32 odd = now->epoch & 1;
-	void *table = odd ? (void *)&flows_odd : (void *)&flows_even;
-	struct counts *counts = bpf_map_lookup_elem(table, key);
 
-	if (counts)
-		return counts;
-	struct counts none = {};
-
-	bpf_map_update_elem(table, key, &none, BPF_NOEXIST);
-	counts = bpf_map_lookup_elem(table, key);
+	if (odd) {
+		counts = bpf_map_lookup_elem(&flows_odd, key);
+		if (counts)
+			return counts;
+		bpf_map_update_elem(&flows_odd, key, &none, BPF_NOEXIST);
+		counts = bpf_map_lookup_elem(&flows_odd, key);
+	} else {
+		counts = bpf_map_lookup_elem(&flows_even, key);
+		if (counts)
+			return counts;
+		bpf_map_update_elem(&flows_even, key, &none, BPF_NOEXIST);
+		counts = bpf_map_lookup_elem(&flows_even, key);
+	}
 	return counts ? counts : bpf_map_lookup_elem(&overflow, &odd);
 }
 
@@ -191,12 +224,26 @@ INLINE void identify(struct sock *sk, struct flow_key *key)
 		local[i] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
 }
 
+/* The namespaces that were met last, so that most need no search. */
+#define MET 1024
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MET);
+	__type(key, __u32);
+	__type(value, __u64);
+} met SEC(".maps");
+
 /* Remembers the namespace of a socket that the current process opens or offers. */
 INLINE void meet(struct sock *sk)
 {
 	struct net *net = sk->__sk_common.skc_net.net;
 	__u64 cookie = net->net_cookie;
+	__u32 place = cookie % MET;
+	__u64 *last = bpf_map_lookup_elem(&met, &place);
 
+	if (!last || *last == cookie)
+		return;
+	*last = cookie;
 	if (bpf_map_lookup_elem(&namespaces, &cookie))
 		return;
 	struct namespace namespace = {
@@ -208,25 +255,32 @@ INLINE void meet(struct sock *sk)
 	bpf_map_update_elem(&namespaces, &cookie, &namespace, BPF_NOEXIST);
 }
 
-/* Begins to follow a socket. What the connect hook left in `dialled` stays if it is not what was reached. */
-INLINE struct stream *begin(const struct control *now, struct sock *sk, __u8 direction)
+/* What a socket counts itself. */
+struct volume {
+	__u64 opened;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 sent_packets;
+	__u64 received_packets;
+};
+
+/* A record with marks at what is counted already. */
+INLINE void mark(struct stream *stream, const struct volume *counted)
 {
-	struct stream *stream = bpf_sk_storage_get(&streams, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	__u64 number = (__u64)((bpf_get_prandom_u32() & 0x7fffff) | 1) << MARK_BITS;
 
-	if (!stream) {
-		lose(now, LOSS_NO_MEMORY);
-		return NULL;
-	}
-	struct flow_key *key = &stream->key;
+	stream->opened = number + counted->opened;
+	stream->sent_bytes = number + (counted->sent_bytes & COUNT_MASK);
+	stream->received_bytes = number + (counted->received_bytes & COUNT_MASK);
+	stream->sent_packets = number + counted->sent_packets;
+	stream->received_packets = number + counted->received_packets;
+}
 
-	/* The counters of a socket that connects again begin anew. */
-	stream->sent_bytes = 0;
-	stream->received_bytes = 0;
-	stream->sent_packets = 0;
-	stream->received_packets = 0;
+/* Who talks to whom. What the connect hook left in `dialled` stays if it is not what was reached. */
+INLINE void address(struct flow_key *key, struct sock *sk, __u8 direction)
+{
 	identify(sk, key);
 	key->protocol = PROTOCOL_TCP;
-	key->direction = direction;
 	if (direction == DIRECTION_OUT)
 		key->port = ntohs(sk->__sk_common.skc_dport);
 	else
@@ -235,64 +289,130 @@ INLINE struct stream *begin(const struct control *now, struct sock *sk, __u8 dir
 		__builtin_memset(key->dialled, 0, sizeof(key->dialled));
 		key->dialled_port = 0;
 	}
+	key->direction = direction;
+}
+
+/* By the lower half of the address: that is all that one may compute with. */
+INLINE struct stream *place_of(__u64 socket)
+{
+	__u32 place = (__u32)socket * 0x9e3779b1u >> (32 - PLACE_BITS);
+
+	return bpf_map_lookup_elem(&streams, &place);
+}
+
+/* The record of a socket, if it has one. */
+INLINE struct stream *find(__u64 socket)
+{
+	struct stream *stream = place_of(socket);
+
+	return stream && stream->socket == socket ? stream : bpf_map_lookup_elem(&crowded, &socket);
+}
+
+/* The record of a socket. It may have one already. */
+INLINE struct stream *record(const struct control *now, __u64 socket)
+{
+	struct stream *stream = place_of(socket);
+
+	if (stream) {
+		__u64 other = __sync_val_compare_and_swap(&stream->socket, 0, socket);
+
+		if (!other || other == socket)
+			return stream;
+	}
+	struct stream none = { .socket = socket, .crowded = 1 };
+
+	bpf_map_update_elem(&crowded, &socket, &none, BPF_NOEXIST);
+	stream = bpf_map_lookup_elem(&crowded, &socket);
+	if (!stream)
+		lose(now, LOSS_NO_MEMORY);
 	return stream;
 }
 
-/* Moves a mark to where a counter of the socket stands and says by how much. A sweep and the closing of the socket
- * may do so at once: what one of them has counted, the other does not. */
-INLINE __u64 advance(__u64 *mark, __u64 to)
+INLINE void release(struct stream *stream, __u64 socket)
 {
-	for (int i = 0; i < 4; i++) {
-		__u64 from = *(volatile __u64 *)mark;
-
-		if (to <= from)
-			return 0;
-		if (__sync_val_compare_and_swap(mark, from, to) == from)
-			return to - from;
+	if (stream->crowded) {
+		bpf_map_delete_elem(&crowded, &socket);
+		return;
 	}
-	return 0;
+	stream->key.direction = 0;
+	stream->key.dialled_port = 0;
+	__sync_lock_test_and_set(&stream->socket, 0);
 }
 
-/* The same for a counter of 32 bits that wraps. */
-INLINE __u64 advance_wrapping(__u64 *mark, __u32 to)
+/* Begins to follow a socket. */
+INLINE void follow(const struct control *now, struct sock *sk, __u8 direction, const struct volume *counted)
 {
-	__u64 from = *(volatile __u64 *)mark;
-	int step = (int)(to - (__u32)from);
+	/* Whoever connects has a record from when it dialled. */
+	struct stream *stream = direction == DIRECTION_OUT ? find((__u64)sk) : NULL;
 
-	return step > 0 ? advance(mark, from + step) : 0;
+	if (!stream)
+		stream = record(now, (__u64)sk);
+	if (!stream)
+		return;
+	struct flow_key *key = &stream->key;
+
+	if (key->direction) {
+		struct flow_key own = {};
+
+		identify(sk, &own);
+		/* Two sockets may connect to each other. */
+		if (key->direction == DIRECTION_OUT && direction == DIRECTION_IN && same(key->remote, own.remote) &&
+		    key->port == ntohs(sk->__sk_common.skc_dport))
+			return;
+		key->direction = 0;
+		lose(now, LOSS_CONNECTION_UNKNOWN);
+	}
+	if (direction == DIRECTION_IN) {
+		__builtin_memset(key->dialled, 0, sizeof(key->dialled));
+		key->dialled_port = 0;
+	}
+	stream->swept = 0;
+	mark(stream, counted);
+	address(key, sk, direction);
 }
 
-struct volume {
-	__u64 sent_bytes;
-	__u64 received_bytes;
-	__u64 sent_packets;
-	__u64 received_packets;
-};
-
-/* What went through the socket since the last time. */
-INLINE struct volume measure(struct stream *stream, struct tcp_sock *tcp, __u64 received)
+/* How far a counter is ahead of its mark. */
+INLINE __u64 ahead(__u64 mark, __u64 counter, __u64 mask)
 {
-	struct volume volume = {
-		.sent_bytes = advance(&stream->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans),
-		.received_bytes = advance(&stream->received_bytes, received),
-		.sent_packets = advance_wrapping(&stream->sent_packets, tcp->segs_out),
-		.received_packets = advance_wrapping(&stream->received_packets, tcp->segs_in),
-	};
+	__u64 step = (counter - mark) & mask;
 
-	return volume;
+	return step > mask >> 1 ? 0 : step;
+}
+
+/* Moves a mark from where it was to where the counter stands and says by how much, unless somebody else has moved it
+ * meanwhile: who did counts it. */
+INLINE __u64 advance(__u64 *mark, __u64 from, __u64 counter, __u64 mask)
+{
+	__u64 step = ahead(from, counter, mask);
+
+	if (!from || !step)
+		return 0;
+	return __sync_val_compare_and_swap(mark, from, from + step) == from ? step : 0;
+}
+
+/* Takes the mark away: nobody moves it any more. */
+INLINE __u64 settle(__u64 *mark, __u64 counter, __u64 mask)
+{
+	return ahead(__sync_lock_test_and_set(mark, 0), counter, mask);
 }
 
 INLINE void add(struct counts *counts, const struct volume *volume)
 {
-	__sync_fetch_and_add(&counts->sent_bytes, volume->sent_bytes);
-	__sync_fetch_and_add(&counts->received_bytes, volume->received_bytes);
-	__sync_fetch_and_add(&counts->sent_packets, volume->sent_packets);
-	__sync_fetch_and_add(&counts->received_packets, volume->received_packets);
+	if (volume->opened)
+		__sync_fetch_and_add(&counts->opened, volume->opened);
+	if (volume->sent_bytes)
+		__sync_fetch_and_add(&counts->sent_bytes, volume->sent_bytes);
+	if (volume->received_bytes)
+		__sync_fetch_and_add(&counts->received_bytes, volume->received_bytes);
+	if (volume->sent_packets)
+		__sync_fetch_and_add(&counts->sent_packets, volume->sent_packets);
+	if (volume->received_packets)
+		__sync_fetch_and_add(&counts->received_packets, volume->received_packets);
 }
 
 INLINE void finish(const struct control *now, struct sock *sk, int before)
 {
-	struct stream *stream = bpf_sk_storage_get(&streams, sk, NULL, 0);
+	struct stream *stream = find((__u64)sk);
 
 	if (!stream || !stream->key.direction) {
 		/* A listener closes too, and so does a child that was never handed over. */
@@ -303,34 +423,36 @@ INLINE void finish(const struct control *now, struct sock *sk, int before)
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct counts *counts = counts_of(now, &stream->key);
 
-	if (tcp && counts) {
-		/* The FIN has a sequence number and is in the socket's count, though it is no byte of the application. */
-		__u64 received = tcp->bytes_received;
+	if (!tcp || !counts)
+		return;
+	int established = before != TCP_SYN_SENT && before != TCP_SYN_RECV;
+	/* The FIN has a sequence number and is in the socket's count, though it is no byte of the application. */
+	__u64 received = tcp->bytes_received;
 
-		if (received && sk->__sk_common.skc_flags & (1ul << SOCK_DONE))
-			received--;
-		struct volume volume = measure(stream, tcp, received);
-
-		add(counts, &volume);
-	}
+	if (received && sk->__sk_common.skc_flags & (1ul << SOCK_DONE))
+		received--;
+	struct volume volume = {
+		.opened = settle(&stream->opened, established, COUNT_MASK),
+		.sent_bytes = settle(&stream->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans, COUNT_MASK),
+		.received_bytes = settle(&stream->received_bytes, received, COUNT_MASK),
+		.sent_packets = settle(&stream->sent_packets, tcp->segs_out, SEGMENT_MASK),
+		.received_packets = settle(&stream->received_packets, tcp->segs_in, SEGMENT_MASK),
+	};
 	int error = sk->sk_err;
 
-	if (counts) {
-		if (stream->established) {
-			__sync_fetch_and_add(&counts->closed, 1);
-			if (error == ECONNRESET || error == EPIPE)
-				__sync_fetch_and_add(&counts->reset, 1);
-		} else if (error == ECONNREFUSED) {
-			__sync_fetch_and_add(&counts->refused, 1);
-		} else if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH) {
-			__sync_fetch_and_add(&counts->unanswered, 1);
-		} else {
-			__sync_fetch_and_add(&counts->abandoned, 1);
-		}
+	add(counts, &volume);
+	if (established) {
+		__sync_fetch_and_add(&counts->closed, 1);
+		if (error == ECONNRESET || error == EPIPE)
+			__sync_fetch_and_add(&counts->reset, 1);
+	} else if (error == ECONNREFUSED) {
+		__sync_fetch_and_add(&counts->refused, 1);
+	} else if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH) {
+		__sync_fetch_and_add(&counts->unanswered, 1);
+	} else {
+		__sync_fetch_and_add(&counts->abandoned, 1);
 	}
-	/* The socket may connect again. Its record goes when it goes, which is cheaper than to remove it here. */
-	stream->established = 0;
-	stream->key.direction = 0;
+	release(stream, (__u64)sk);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -339,60 +461,107 @@ int tcp_state(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	int before = (int)ctx[1], after = (int)ctx[2];
 
+	/* Most changes are on the way to an end and leave at once. */
+	if (after != TCP_SYN_SENT && after != TCP_CLOSE && after != TCP_LISTEN && before != TCP_SYN_RECV)
+		return 0;
 	if (sk->sk_protocol != PROTOCOL_TCP)
 		return 0;
 	const struct control *now = current_control();
+	const struct volume nothing = {};
 
 	if (!now)
 		return 0;
 	if (after == TCP_SYN_SENT) {
 		meet(sk);
-		begin(now, sk, DIRECTION_OUT);
+		follow(now, sk, DIRECTION_OUT, &nothing);
 	} else if (after == TCP_LISTEN) {
 		meet(sk);
 	} else if (after == TCP_ESTABLISHED) {
-		struct stream *stream = bpf_sk_storage_get(&streams, sk, NULL, 0);
-
-		if (!stream && before == TCP_SYN_RECV)
-			stream = begin(now, sk, DIRECTION_IN);
-		if (!stream)
-			return 0;
-		stream->established = 1;
-		struct counts *counts = counts_of(now, &stream->key);
-
-		if (counts)
-			__sync_fetch_and_add(&counts->opened, 1);
+		follow(now, sk, DIRECTION_IN, &nothing);
 	} else if (after == TCP_CLOSE) {
 		finish(now, sk, before);
 	}
 	return 0;
 }
 
-/* Counts what went through the open connections so far. A FIN may be under way and already in the count of bytes, so
- * the last byte waits for the end of the connection. */
-SEC("iter/bpf_sk_storage_map")
-int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
+/* Whether the record is of a socket that is there, as far as its memory tells. */
+INLINE int lives(const struct stream *stream, struct sock *sk, __u64 netns)
 {
-	struct sock *sk = ctx->sk;
+	struct net *net = NULL;
+	__u64 cookie = 0;
+
+	if (stream->crowded) {
+		struct stream *own = place_of((__u64)sk);
+
+		/* The socket has another record. */
+		if (own && own->socket == (__u64)sk)
+			return 0;
+	}
+	READ(net, sk->__sk_common.skc_net.net);
+	READ(cookie, net->net_cookie);
+	return cookie == netns;
+}
+
+/* Counts what the open connections are and did so far; a connection that is over counts itself. The record may be of
+ * another socket at any moment: so the marks are read before all else, and move only if they still are what was read. A
+ * FIN may be under way and already in the count of bytes, so the last byte waits for the end of the connection. */
+SEC("iter/bpf_map_elem")
+int sweep(struct bpf_iter__bpf_map_elem *ctx)
+{
 	struct stream *stream = ctx->value;
 	const struct control *now = current_control();
 
-	if (!sk || !stream || !now)
+	if (!stream || !now || !stream->socket)
 		return 0;
-	/* A copy, because the connection may end meanwhile. */
+	volatile struct stream *marks = stream;
+	struct volume from = {
+		.opened = marks->opened,
+		.sent_bytes = marks->sent_bytes,
+		.received_bytes = marks->received_bytes,
+		.sent_packets = marks->sent_packets,
+		/* Keeps the processor from reading ahead what follows. */
+		.received_packets = __sync_fetch_and_add(&stream->received_packets, 0),
+	};
 	struct flow_key key = stream->key;
+	__u64 socket = stream->socket;
+	struct tcp_sock *tcp = (struct tcp_sock *)socket;
+	struct sock *sk = (struct sock *)tcp;
+	__u64 sent = 0, again = 0, received = 0;
+	__u32 segments_out = 0, segments_in = 0;
+	__u8 state = TCP_CLOSE;
 
-	if (!key.direction)
+	READ(state, sk->__sk_common.skc_state);
+	if (key.direction && state != TCP_CLOSE && !lives(stream, sk, key.netns))
+		state = TCP_CLOSE;
+	if (state == TCP_CLOSE && stream->swept++) {
+		/* An attempt that failed before it began; else an end that was missed. */
+		if (key.direction)
+			lose(now, LOSS_CONNECTION_UNKNOWN);
+		if (stream->crowded) {
+			bpf_map_delete_elem(&crowded, &socket);
+		} else {
+			stream->key.direction = 0;
+			__sync_val_compare_and_swap(&stream->socket, socket, 0);
+		}
 		return 0;
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tcp)
+	}
+	if (!key.direction || state == TCP_SYN_SENT || state == TCP_SYN_RECV || state == TCP_CLOSE)
 		return 0;
-	__u64 received = tcp->bytes_received;
+	READ(sent, tcp->bytes_sent);
+	READ(again, tcp->bytes_retrans);
+	READ(received, tcp->bytes_received);
+	READ(segments_out, tcp->segs_out);
+	READ(segments_in, tcp->segs_in);
+	struct volume volume = {
+		.opened = advance(&stream->opened, from.opened, 1, COUNT_MASK),
+		.sent_bytes = advance(&stream->sent_bytes, from.sent_bytes, sent - again, COUNT_MASK),
+		.received_bytes =
+			advance(&stream->received_bytes, from.received_bytes, received ? received - 1 : 0, COUNT_MASK),
+		.sent_packets = advance(&stream->sent_packets, from.sent_packets, segments_out, SEGMENT_MASK),
+		.received_packets = advance(&stream->received_packets, from.received_packets, segments_in, SEGMENT_MASK),
+	};
 
-	struct volume volume = measure(stream, tcp, received ? received - 1 : 0);
-
-	if (!(volume.sent_bytes | volume.received_bytes | volume.sent_packets | volume.received_packets))
+	if (!(volume.opened | volume.sent_bytes | volume.received_bytes | volume.sent_packets | volume.received_packets))
 		return 0;
 	struct counts *counts = counts_of(now, &key);
 
@@ -449,32 +618,14 @@ int tcp_refuse(__u64 *ctx)
 	return 0;
 }
 
-/* Only a program of this kind can ask for the namespace of a socket that is not TCP's. */
-SEC("cgroup/sock_create")
-int socket_created(struct bpf_sock *ctx)
-{
-	if (ctx->protocol == PROTOCOL_TCP || (ctx->family != AF_INET && ctx->family != AF_INET6))
-		return 1;
-	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (endpoint) {
-		endpoint->netns = bpf_get_netns_cookie(ctx);
-	} else {
-		const struct control *now = current_control();
-
-		if (now)
-			lose(now, LOSS_NO_MEMORY);
-	}
-	return 1;
-}
-
 /* Keeps what the application asks for, before a load balancer at the socket may put another address in its place. */
 INLINE int dial(struct bpf_sock_addr *ctx, int v6)
 {
+	__u16 port = ntohs((__u16)ctx->user_port);
 	__u8 address[16];
-	__u8 *dialled;
-	__u16 *port;
 
+	if (!ctx->sk)
+		return 1;
 	if (v6) {
 		__u32 *words = (__u32 *)address;
 
@@ -485,29 +636,28 @@ INLINE int dial(struct bpf_sock_addr *ctx, int v6)
 	} else {
 		set_v4(address, ctx->user_ip4);
 	}
-	if (!ctx->sk)
-		return 1;
 	if (ctx->protocol == PROTOCOL_TCP) {
-		struct stream *stream = bpf_sk_storage_get(&streams, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		const struct control *now = current_control();
+		struct stream *stream = now ? record(now, (__u64)ctx->sk) : NULL;
 
 		if (!stream)
 			return 1;
-		KEEP(stream);
-		dialled = stream->key.dialled;
-		port = &stream->key.dialled_port;
-	} else {
-		struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-		if (!endpoint)
-			return 1;
-		KEEP(endpoint);
-		if (!endpoint->netns)
-			endpoint->netns = bpf_get_netns_cookie(ctx);
-		dialled = endpoint->dialled;
-		port = &endpoint->dialled_port;
+		if (stream->key.direction) {
+			/* Only a socket that is not connected comes here. */
+			stream->key.direction = 0;
+			lose(now, LOSS_CONNECTION_UNKNOWN);
+		}
+		copy(stream->key.dialled, address);
+		stream->key.dialled_port = port;
+		stream->swept = 0;
+		return 1;
 	}
-	__builtin_memcpy(dialled, address, 16);
-	*port = ntohs((__u16)ctx->user_port);
+	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!endpoint)
+		return 1;
+	copy(endpoint->dialled, address);
+	endpoint->dialled_port = port;
 	return 1;
 }
 
@@ -533,6 +683,28 @@ SEC("cgroup/sendmsg6")
 int dial_sendmsg6(struct bpf_sock_addr *ctx)
 {
 	return dial(ctx, 1);
+}
+
+/* Adds what was asked for, if it is not what was reached. */
+INLINE void recall(const struct endpoint *endpoint, struct flow_key *flow)
+{
+	if (!endpoint || !endpoint->dialled_port ||
+	    (endpoint->dialled_port == flow->port && same(endpoint->dialled, flow->remote)))
+		return;
+	copy(flow->dialled, endpoint->dialled);
+	flow->dialled_port = endpoint->dialled_port;
+}
+
+/* The namespace of a socket. No helper tells it to the programs of packets on every kernel, and they may not follow the
+ * pointers of a socket, but they may read at an address. */
+INLINE long locate(struct bpf_sock *sk, __u64 *cookie)
+{
+	struct sock *at = NULL;
+	struct net *net = NULL;
+
+	READ(at, sk);
+	READ(net, at->__sk_common.skc_net.net);
+	return READ(*cookie, net->net_cookie);
 }
 
 enum way { EGRESS, INGRESS };
@@ -637,13 +809,16 @@ INLINE int packet(struct __sk_buff *skb, enum way way)
 	/* Of ICMP only echoes are conversations. */
 	if (icmp && !request && type != (protocol == PROTOCOL_ICMP ? 0 : 129))
 		return 1;
-	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, sk, NULL, 0);
+	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
-	if (!endpoint) {
+	if (endpoint && endpoint->netns) {
+		key.netns = endpoint->netns;
+	} else if (locate(sk, &key.netns)) {
 		lose(now, LOSS_DATAGRAM_UNKNOWN);
 		return 1;
+	} else if (endpoint) {
+		endpoint->netns = key.netns;
 	}
-	key.netns = endpoint->netns;
 	__u64 time = bpf_ktime_get_coarse_ns();
 	struct conversation *conversation = bpf_map_lookup_elem(&conversations, &key);
 	int opened = 0, answered = 0;
@@ -674,11 +849,8 @@ INLINE int packet(struct __sk_buff *skb, enum way way)
 	copy(flow.local, key.local);
 	copy(flow.remote, key.remote);
 	flow.port = icmp ? 0 : direction == DIRECTION_OUT ? key.remote_port : key.local_port;
-	if (direction == DIRECTION_OUT && endpoint->dialled_port && !icmp &&
-	    !(endpoint->dialled_port == flow.port && same(endpoint->dialled, flow.remote))) {
-		copy(flow.dialled, endpoint->dialled);
-		flow.dialled_port = endpoint->dialled_port;
-	}
+	if (direction == DIRECTION_OUT && !icmp)
+		recall(endpoint, &flow);
 	struct counts *counts = counts_of(now, &flow);
 
 	if (!counts)
@@ -735,13 +907,7 @@ int datagram_refused(__u64 *ctx)
 	/* Every datagram may be refused; the conversation is refused once. */
 	if (!conversation || __sync_val_compare_and_swap(&conversation->refused, 0, 1))
 		return 0;
-	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, sk, NULL, 0);
-
-	if (endpoint && endpoint->dialled_port &&
-	    !(endpoint->dialled_port == flow.port && same(endpoint->dialled, flow.remote))) {
-		copy(flow.dialled, endpoint->dialled);
-		flow.dialled_port = endpoint->dialled_port;
-	}
+	recall(bpf_sk_storage_get(&endpoints, sk, NULL, 0), &flow);
 	struct counts *counts = counts_of(now, &flow);
 
 	if (counts)
@@ -778,36 +944,20 @@ int seed_streams(struct bpf_iter__tcp *ctx)
 		bpf_map_update_elem(&listening, &port, &port, 0);
 		return 0;
 	}
-	if (state == TCP_CLOSE || bpf_sk_storage_get(&streams, tcp, NULL, 0))
+
+	if (state == TCP_CLOSE || find((__u64)tcp))
 		return 0;
 	int accepted = bpf_map_lookup_elem(&listening, &port) ||
 		(!ephemeral(now, sk->__sk_common.skc_num) && ephemeral(now, ntohs(sk->__sk_common.skc_dport)));
-	struct stream *stream = begin(now, sk, accepted ? DIRECTION_IN : DIRECTION_OUT);
-
-	if (!stream || state == TCP_SYN_SENT)
-		return 0;
 	/* What went through it so far is not of this time. */
-	stream->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
-	stream->received_bytes = tcp->bytes_received;
-	stream->sent_packets = tcp->segs_out;
-	stream->received_packets = tcp->segs_in;
-	stream->established = 1;
-	return 0;
-}
+	struct volume before = {
+		.opened = state != TCP_SYN_SENT,
+		.sent_bytes = tcp->bytes_sent - tcp->bytes_retrans,
+		.received_bytes = tcp->bytes_received,
+		.sent_packets = tcp->segs_out,
+		.received_packets = tcp->segs_in,
+	};
 
-SEC("iter/udp")
-int seed_endpoints(struct bpf_iter__udp *ctx)
-{
-	struct udp_sock *udp = ctx->udp_sk;
-	const struct control *now = current_control();
-
-	if (!udp || !now)
-		return 0;
-	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, udp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (!endpoint)
-		lose(now, LOSS_NO_MEMORY);
-	else if (!endpoint->netns)
-		endpoint->netns = udp->inet.sk.__sk_common.skc_net.net->net_cookie;
+	follow(now, sk, accepted ? DIRECTION_IN : DIRECTION_OUT, &before);
 	return 0;
 }

@@ -17,8 +17,6 @@ pub enum Mechanism {
     TcpStates,
     /// TCP attempts to ports where nobody listens, at the end that refuses them.
     TcpRefusals,
-    /// In which namespace a socket of UDP, SCTP or ICMP is.
-    SocketNamespaces,
     /// Packets of UDP, SCTP and ICMP from this machine.
     DatagramsOut,
     /// Packets of UDP, SCTP and ICMP to this machine.
@@ -33,12 +31,10 @@ pub enum Mechanism {
     DialledSend4,
     /// The same of IPv6.
     DialledSend6,
-    /// Bytes of connections that stay open.
+    /// Connections while they are open, and their bytes.
     Sweep,
     /// TCP connections that were open before.
     SeedStreams,
-    /// UDP sockets that were open before.
-    SeedEndpoints,
 }
 
 /// How a program gets to where it runs.
@@ -54,10 +50,9 @@ enum Place {
 
 impl Mechanism {
     /// All of them, the indispensable one first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 11] = [
         Self::TcpStates,
         Self::TcpRefusals,
-        Self::SocketNamespaces,
         Self::DatagramsOut,
         Self::DatagramsIn,
         Self::DatagramRefusals,
@@ -67,7 +62,6 @@ impl Mechanism {
         Self::DialledSend6,
         Self::Sweep,
         Self::SeedStreams,
-        Self::SeedEndpoints,
     ];
 
     /// Its program in the object.
@@ -75,7 +69,6 @@ impl Mechanism {
         match self {
             Self::TcpStates => "tcp_state",
             Self::TcpRefusals => "tcp_refuse",
-            Self::SocketNamespaces => "socket_created",
             Self::DatagramsOut => "datagram_out",
             Self::DatagramsIn => "datagram_in",
             Self::DatagramRefusals => "datagram_refused",
@@ -85,7 +78,6 @@ impl Mechanism {
             Self::DialledSend6 => "dial_sendmsg6",
             Self::Sweep => "sweep",
             Self::SeedStreams => "seed_streams",
-            Self::SeedEndpoints => "seed_endpoints",
         }
     }
 
@@ -94,16 +86,14 @@ impl Mechanism {
             Self::TcpStates => Place::Trace("inet_sock_set_state"),
             Self::TcpRefusals => Place::Trace("tcp_send_reset"),
             Self::DatagramRefusals => Place::Trace("inet_sk_error_report"),
-            Self::SocketNamespaces
-            | Self::DatagramsOut
+            Self::DatagramsOut
             | Self::DatagramsIn
             | Self::DialledConnect4
             | Self::DialledConnect6
             | Self::DialledSend4
             | Self::DialledSend6 => Place::Cgroup,
-            Self::Sweep => Place::Iterator("bpf_sk_storage_map"),
+            Self::Sweep => Place::Iterator("bpf_map_elem"),
             Self::SeedStreams => Place::Iterator("tcp"),
-            Self::SeedEndpoints => Place::Iterator("udp"),
         }
     }
 
@@ -117,9 +107,7 @@ impl Mechanism {
         match self {
             Self::TcpStates => "nothing can be observed",
             Self::TcpRefusals => "refused TCP attempts show only at the end that tries",
-            Self::SocketNamespaces | Self::DatagramsOut | Self::DatagramsIn => {
-                "no UDP, SCTP or ICMP is observed"
-            }
+            Self::DatagramsOut | Self::DatagramsIn => "no UDP, SCTP or ICMP is observed",
             Self::DatagramRefusals => "refused UDP conversations count as unanswered",
             Self::DialledConnect4
             | Self::DialledConnect6
@@ -127,9 +115,8 @@ impl Mechanism {
             | Self::DialledSend6 => {
                 "Service addresses that a load balancer at the socket translates are not seen"
             }
-            Self::Sweep => "bytes count when a connection ends",
+            Self::Sweep => "connections count when they end",
             Self::SeedStreams => "TCP connections older than the agent are not observed",
-            Self::SeedEndpoints => "UDP sockets older than the agent are not observed",
         }
     }
 
@@ -139,7 +126,6 @@ impl Mechanism {
             (Some(Program::BtfTracePoint(program)), Place::Trace(name)) => program.load(name, btf),
             (Some(Program::Iter(program)), Place::Iterator(name)) => program.load(name, btf),
             (Some(Program::CgroupSkb(program)), Place::Cgroup) => program.load(),
-            (Some(Program::CgroupSock(program)), Place::Cgroup) => program.load(),
             (Some(Program::CgroupSockAddr(program)), Place::Cgroup) => program.load(),
             _ => Err(ProgramError::UnexpectedProgramType),
         }
@@ -160,10 +146,6 @@ impl Mechanism {
                     aya::programs::CgroupSkbAttachType::Ingress
                 };
                 let link = program.attach(cgroup, kind, mode)?;
-                Ok(program.take_link(link)?.try_into()?)
-            }
-            Some(Program::CgroupSock(program)) => {
-                let link = program.attach(cgroup, mode)?;
                 Ok(program.take_link(link)?.try_into()?)
             }
             Some(Program::CgroupSockAddr(program)) => {
@@ -189,7 +171,6 @@ impl fmt::Display for Mechanism {
         f.write_str(match self {
             Self::TcpStates => "TCP states",
             Self::TcpRefusals => "TCP refusals",
-            Self::SocketNamespaces => "socket namespaces",
             Self::DatagramsOut => "datagrams out",
             Self::DatagramsIn => "datagrams in",
             Self::DatagramRefusals => "datagram refusals",
@@ -199,7 +180,6 @@ impl fmt::Display for Mechanism {
             Self::DialledSend6 => "dialled addresses (send, IPv6)",
             Self::Sweep => "sweep of open connections",
             Self::SeedStreams => "older TCP connections",
-            Self::SeedEndpoints => "older UDP sockets",
         })
     }
 }

@@ -18,15 +18,17 @@ use crate::tables::{Control, Epoch, Losses, Namespace, Tables};
 use crate::{OBJECT, sys};
 
 /// The maps that outlive the agent where there is a directory for them.
-const MAPS: [&str; 10] = [
+const MAPS: [&str; 12] = [
     "flows_even",
     "flows_odd",
     "overflow",
     "losses",
     "control",
     "streams",
+    "crowded",
     "endpoints",
     "namespaces",
+    "met",
     "conversations",
     "listening",
 ];
@@ -103,7 +105,7 @@ pub struct Observer {
     tables: Tables,
     findings: Vec<Finding>,
     sweep: Option<OwnedFd>,
-    seeds: Vec<OwnedFd>,
+    seed: Option<OwnedFd>,
     control: Control,
     /// Whether the table of the epoch before may still hold something.
     unread: bool,
@@ -155,11 +157,8 @@ impl Observer {
             program.as_fd().try_clone_to_owned().ok()
         };
         let sweep = descriptor(Mechanism::Sweep);
-        let seeds = [Mechanism::SeedStreams, Mechanism::SeedEndpoints]
-            .into_iter()
-            .filter_map(descriptor)
-            .collect();
-        Ok(Self { tables, findings, sweep, seeds, control, unread: true, _links: links })
+        let seed = descriptor(Mechanism::SeedStreams);
+        Ok(Self { tables, findings, sweep, seed, control, unread: true, _links: links })
     }
 
     /// How each mechanism fared, in the order of [`Mechanism::ALL`].
@@ -175,7 +174,7 @@ impl Observer {
     /// Takes in the connections and sockets that were there before the programs, in one network namespace, given an
     /// open `/proc/PID/ns/net`. Doing so again does no harm. Entering takes `CAP_SYS_ADMIN`.
     pub fn seed(&self, namespace: BorrowedFd<'_>) -> Result<(), ObserverError> {
-        within(namespace, || self.seeds.iter().try_for_each(|seed| sys::iterate(seed.as_fd())))
+        within(namespace, || self.seed.iter().try_for_each(|seed| sys::iterate(seed.as_fd())))
             .map_err(kernel("older sockets cannot be read"))
     }
 
@@ -192,8 +191,10 @@ impl Observer {
             }
         }
         if let Some(sweep) = &self.sweep {
-            sys::iterate_map(sweep.as_fd(), self.tables.streams().as_fd())
-                .map_err(kernel("open connections cannot be swept"))?;
+            for streams in self.tables.streams() {
+                sys::iterate_map(sweep.as_fd(), streams.as_fd())
+                    .map_err(kernel("open connections cannot be swept"))?;
+            }
         }
         self.tables.turn().map_err(kernel("the tables cannot be turned"))?;
         self.control.epoch += 1;

@@ -90,7 +90,7 @@ pub(crate) struct Tables {
     losses: OwnedFd,
     control: OwnedFd,
     namespaces: OwnedFd,
-    streams: OwnedFd,
+    streams: [OwnedFd; 2],
     barrier: OwnedFd,
 }
 
@@ -105,13 +105,13 @@ impl Tables {
             losses,
             control: descriptor(ebpf, "control")?,
             namespaces: descriptor(ebpf, "namespaces")?,
-            streams: descriptor(ebpf, "streams")?,
+            streams: [descriptor(ebpf, "streams")?, descriptor(ebpf, "crowded")?],
             barrier,
         })
     }
 
     /// The sockets that are followed.
-    pub(crate) const fn streams(&self) -> &OwnedFd {
+    pub(crate) const fn streams(&self) -> &[OwnedFd; 2] {
         &self.streams
     }
 
@@ -223,7 +223,7 @@ fn loss_index(epoch: Epoch, kind: usize) -> io::Result<[u8; 4]> {
 /// A descriptor of our own of one of the maps.
 fn descriptor(ebpf: &Ebpf, name: &str) -> io::Result<OwnedFd> {
     let missing = || io::Error::other(format!("the programs have no map {name}"));
-    let (Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::SkStorage(data)) =
+    let (Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data)) =
         ebpf.map(name).ok_or_else(missing)?
     else {
         return Err(missing());

@@ -5,7 +5,8 @@ use std::net::{
 };
 use std::time::Duration;
 
-use ringfence_bpf::{Counts, Direction, Mechanism, State, Transport};
+use nix::sys::resource::{Resource, setrlimit};
+use ringfence_bpf::{Counts, Direction, Mechanism, Observer, State, Transport};
 
 use crate::namespace::{Namespace, Pair, Seen, observer, options};
 
@@ -146,7 +147,7 @@ fn failed_attempts_are_told_apart() {
     assert_eq!(failures(seen.at(Direction::Out, true, 83)), (0, 0, 0, 0, 10));
 }
 
-fn works(observer: &ringfence_bpf::Observer, mechanism: Mechanism) -> bool {
+fn works(observer: &Observer, mechanism: Mechanism) -> bool {
     observer.findings().iter().any(|f| f.mechanism == mechanism && f.state == State::Works)
 }
 
@@ -221,6 +222,41 @@ fn an_open_connection_shows_its_bytes() {
     let (out, into) = (seen.at(Direction::Out, true, 86), seen.at(Direction::In, true, 86));
     assert_eq!((out.sent_bytes, into.received_bytes), (1500, 1500));
     assert_eq!((out.closed, into.closed), (1, 1));
+}
+
+/// So many that sockets find the place of their record taken by another.
+#[test]
+fn thousands_of_open_connections_are_told_apart() {
+    const OPEN: u64 = 3000;
+    let Some(mut observer) = observer(&options()) else { return };
+    setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    let pair = Pair::new();
+    let at = SocketAddr::new(FAMILIES[0].1, 88);
+    let listener = pair.server.run(move || TcpListener::bind(at).unwrap());
+    let mut ends = pair.client.run(move || {
+        (0..OPEN)
+            .map(|_| (TcpStream::connect(at).unwrap(), listener.accept().unwrap().0))
+            .collect::<Vec<_>>()
+    });
+    let mut seen = Seen::default();
+    let mut counts = |observer: &mut Observer| {
+        seen.take(observer.turn().unwrap(), &[&pair.client, &pair.server]).unwrap();
+        [Direction::Out, Direction::In].map(|side| seen.at(side, true, 88))
+    };
+    for side in counts(&mut observer) {
+        assert_eq!((side.opened, side.closed), (OPEN, 0));
+    }
+    for (client, server) in &mut ends {
+        client.write_all(&REQUEST).unwrap();
+        server.read_exact(&mut [0; REQUEST.len()]).unwrap();
+    }
+    let bytes = OPEN * REQUEST.len() as u64;
+    let [out, into] = counts(&mut observer);
+    assert_eq!((out.sent_bytes, into.received_bytes), (bytes, bytes - OPEN));
+    drop(ends);
+    let [out, into] = counts(&mut observer);
+    assert_mirrored(out, into);
+    assert_eq!((out.opened, out.closed, out.sent_bytes), (OPEN, OPEN, bytes));
 }
 
 #[test]
