@@ -11,7 +11,7 @@ RINGFENCE = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/ringfence
 
 .PHONY: help
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: toolchain
 toolchain:
@@ -39,6 +39,13 @@ test: toolchain ## Run all tests, after installing what they need
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
 	npm --prefix ui ci --no-audit --no-fund --loglevel=error
 	npm --prefix ui test --silent
+
+.PHONY: e2e
+e2e: toolchain pages ## Try the web UI in a browser, against the server and against answers made up
+	@scripts/need-chromium
+	cargo build --locked --package ringfence
+	RINGFENCE="$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/ringfence" \
+		timeout --kill-after=10 900 npm --prefix ui run --silent e2e
 
 .PHONY: lint
 lint: toolchain ## Check format, lints, documentation, licences and the edges between crates

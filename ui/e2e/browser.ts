@@ -42,6 +42,7 @@ export async function serveDist(): Promise<{ readonly url: string; readonly serv
     response.writeHead(200, {
       "content-type": TYPES[extname(found)] ?? "application/octet-stream",
       "content-security-policy": CSP,
+      ...(path.startsWith("/assets/") ? { "cache-control": "max-age=3600, immutable" } : {}),
     });
     createReadStream(found).pipe(response);
   });

@@ -253,7 +253,6 @@ describe.each([
   test.each(Object.entries(VIEWS))("%s", async (name, [path, element]) => {
     const page = await open(path.replace("CLUSTER", cluster), { locale, colorScheme });
     await page.locator(element).first().waitFor();
-    await page.waitForTimeout(500);
     expect(await serious(page)).toEqual([]);
     const folder = process.env.PICTURES;
     if (folder) {

@@ -23,7 +23,6 @@ describe.each(["light", "dark"] as const)("in the %s theme", (colorScheme) => {
   test.each(Object.entries(VIEWS))("axe finds nothing serious: %s", async (_name, [path, text]) => {
     const page = await theatre.open(path, new Fixture(), { colorScheme });
     await page.getByText(text).first().waitFor();
-    await page.waitForTimeout(300);
     expect(await serious(page)).toEqual([]);
   });
 });
