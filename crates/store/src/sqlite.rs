@@ -241,6 +241,17 @@ fn classify(path: &Path, error: StoreError) -> StoreError {
     }
 }
 
+/// Stores or removes settings, and makes the clusters that they are of.
+fn put_settings(db: &Connection, changes: &[(&str, Option<&str>)]) -> Result<(), StoreError> {
+    for &(key, value) in changes {
+        journal::put_setting(db, key, value)?;
+        if let Some(cluster) = cluster_of_setting(key).filter(|_| value.is_some()) {
+            dimension::cluster_or_new(db, &cluster)?;
+        }
+    }
+    Ok(())
+}
+
 /// The cluster that a setting `cluster/prod/profile` is of.
 fn cluster_of_setting(key: &str) -> Option<Name> {
     let (cluster, _) = key.strip_prefix("cluster/")?.split_once('/')?;
@@ -296,8 +307,15 @@ impl Store for Sqlite {
         self.read(|db| review::reviews(db, cluster))
     }
 
-    fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError> {
-        self.write(|db, _| review::put(db, review))
+    fn put_review_and_settings(
+        &self,
+        review: &NewReview,
+        settings: &[(&str, Option<&str>)],
+    ) -> Result<ReviewVersion, StoreError> {
+        self.write(|db, _| {
+            put_settings(db, settings)?;
+            review::put(db, review)
+        })
     }
 
     fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
@@ -314,12 +332,7 @@ impl Store for Sqlite {
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         self.write(|db, _| {
-            for &(key, value) in changes {
-                journal::put_setting(db, key, value)?;
-                if let Some(cluster) = cluster_of_setting(key).filter(|_| value.is_some()) {
-                    dimension::cluster_or_new(db, &cluster)?;
-                }
-            }
+            put_settings(db, changes)?;
             Ok(journal::add(db, audit)?)
         })
     }

@@ -59,7 +59,20 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the newest version is not the one that the change was made from.
-    fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError>;
+    fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError> {
+        self.put_review_and_settings(review, &[])
+    }
+
+    /// Stores the next version of a review, settings that change with it (`None` removes one), and the audit entry of
+    /// the review for all of it, together or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the newest version is not the one that the change was made from.
+    fn put_review_and_settings(
+        &self,
+        review: &NewReview,
+        settings: &[(&str, Option<&str>)],
+    ) -> Result<ReviewVersion, StoreError>;
 
     /// A setting, as text. Keys are `scope/name`, such as `ui/theme`, or `cluster/prod/profile` for a setting of a
     /// cluster.

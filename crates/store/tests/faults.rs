@@ -237,3 +237,24 @@ fn a_change_and_its_audit_entry_are_stored_together() {
         Timestamp::from_secs((failed - 1).into())
     );
 }
+
+#[test]
+fn a_review_and_the_settings_that_change_with_it_are_stored_together() {
+    let store = Sqlite::in_memory().unwrap();
+    let review = |base: u64| NewReview {
+        key: ReviewKey { cluster: "prod".parse().unwrap(), namespace: None },
+        base,
+        at: Timestamp::default(),
+        who: "ann".into(),
+        note: "both".into(),
+        yaml: String::new(),
+    };
+    let profile = "cluster/prod/profile";
+    let stored = store.put_review_and_settings(&review(0), &[(profile, Some("cilium"))]).unwrap();
+    assert_eq!(stored.version, 1);
+    assert_eq!(store.setting(profile).unwrap().as_deref(), Some("cilium"));
+    let late = store.put_review_and_settings(&review(0), &[(profile, None)]);
+    assert!(matches!(late, Err(StoreError::Conflict { base: 0, current: 1 })), "{late:?}");
+    assert_eq!(store.setting(profile).unwrap().as_deref(), Some("cilium"));
+    assert_eq!(store.audit_trail(Timestamp::MAX, 9).unwrap().len(), 1);
+}

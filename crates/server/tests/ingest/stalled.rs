@@ -64,8 +64,12 @@ impl Store for Stalled {
         self.store.reviews(cluster)
     }
 
-    fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError> {
-        self.store.put_review(review)
+    fn put_review_and_settings(
+        &self,
+        review: &NewReview,
+        settings: &[(&str, Option<&str>)],
+    ) -> Result<ReviewVersion, StoreError> {
+        self.store.put_review_and_settings(review, settings)
     }
 
     fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {

@@ -24,6 +24,21 @@ struct Contents {
     clusters: BTreeSet<Name>,
 }
 
+impl Contents {
+    fn set(&mut self, settings: &[(&str, Option<&str>)]) {
+        for &(key, value) in settings {
+            match value {
+                Some(value) => {
+                    let cluster = key.strip_prefix("cluster/").and_then(|key| key.split_once('/'));
+                    self.clusters.extend(cluster.map(|(cluster, _)| super::name(cluster)));
+                    self.settings.insert(key.into(), value.into())
+                }
+                None => self.settings.remove(key),
+            };
+        }
+    }
+}
+
 const MINUTE: i128 = 60_000_000_000;
 
 /// The beginning of the bucket that a moment lies in.
@@ -215,13 +230,18 @@ impl Store for Naive {
         Ok(of_cluster.filter_map(|(_, versions)| versions.last().cloned()).collect())
     }
 
-    fn put_review(&self, review: &NewReview) -> Result<ReviewVersion, StoreError> {
+    fn put_review_and_settings(
+        &self,
+        review: &NewReview,
+        settings: &[(&str, Option<&str>)],
+    ) -> Result<ReviewVersion, StoreError> {
         let mut contents = self.contents();
         let NewReview { key, base, at, who, note, yaml } = review.clone();
         let versions = contents.reviews.get(&key).map_or(0, Vec::len) as u64;
         if versions != base {
             return Err(StoreError::Conflict { base, current: versions });
         }
+        contents.set(settings);
         contents.clusters.insert(key.cluster.clone());
         let (action, object) = match &key.namespace {
             Some(namespace) => ("review.change", format!("{}/{namespace}", key.cluster)),
@@ -254,16 +274,7 @@ impl Store for Naive {
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         let mut contents = self.contents();
-        for &(key, value) in changes {
-            match value {
-                Some(value) => {
-                    let cluster = key.strip_prefix("cluster/").and_then(|key| key.split_once('/'));
-                    contents.clusters.extend(cluster.map(|(cluster, _)| super::name(cluster)));
-                    contents.settings.insert(key.into(), value.into())
-                }
-                None => contents.settings.remove(key),
-            };
-        }
+        contents.set(changes);
         contents.audit.push(audit.clone());
         Ok(())
     }
