@@ -16,10 +16,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
+use crate::encrypted::Encrypted;
+
 /// A relay that listens. It keeps everything that it was told, and tells it to everyone who asks, from the time on
 /// that they ask for. It is gone when this is dropped.
 pub struct Relay {
     address: SocketAddr,
+    scheme: &'static str,
     state: Arc<State>,
     listens: JoinHandle<io::Result<()>>,
 }
@@ -37,28 +40,45 @@ struct Service(Arc<State>);
 impl Relay {
     /// Starts one on a free port.
     pub async fn start() -> io::Result<Self> {
-        let state = Arc::new(State::default());
+        let (state, routes) = routes();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let service = ObserverServer::new(Service(Arc::clone(&state)));
-        let routes = Router::new().route_service("/observer.Observer/{method}", service);
         let listens = tokio::spawn(axum::serve(listener, routes).into_future());
-        Ok(Self { address, state, listens })
+        Ok(Self { address, scheme: "http", state, listens })
+    }
+
+    /// Starts one that speaks TLS: it shows a certificate, and demands one that an authority has signed.
+    pub async fn start_tls(pair: &(String, String), clients: &str) -> io::Result<Self> {
+        let (state, routes) = routes();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let listener = Encrypted::new(listener, pair, Some(clients))?;
+        let listens = tokio::spawn(axum::serve(listener, routes).into_future());
+        Ok(Self { address, scheme: "https", state, listens })
     }
 
     /// Where it listens, such as `http://127.0.0.1:4245`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Observes a flow.
     pub fn say(&self, flow: Flow) {
-        self.push(ResponseTypes::Flow(flow));
+        let time = flow.time;
+        self.push(ResponseTypes::Flow(flow), time);
     }
 
-    /// Loses events.
+    /// Loses events, at the time of the last message.
     pub fn lose(&self, events: u64) {
-        self.push(ResponseTypes::LostEvents(LostEvent { num_events_lost: events }));
+        let time = lock(&self.state.kept).last().and_then(|message| message.time);
+        self.push(ResponseTypes::LostEvents(LostEvent { num_events_lost: events }), time);
+    }
+
+    /// Forgets everything that it was told, as one that starts again.
+    pub fn forget(&self) {
+        let mut kept = lock(&self.state.kept);
+        kept.clear();
+        self.state.changed.send_modify(|(length, cuts)| (*length, *cuts) = (0, *cuts + 1));
     }
 
     /// Cuts off everyone who listens.
@@ -71,9 +91,9 @@ impl Relay {
         lock(&self.state.requests).clone()
     }
 
-    fn push(&self, response: ResponseTypes) {
+    fn push(&self, response: ResponseTypes, time: Option<Time>) {
         let mut kept = lock(&self.state.kept);
-        kept.push(GetFlowsResponse { response_types: Some(response) });
+        kept.push(GetFlowsResponse { response_types: Some(response), time });
         self.state.changed.send_modify(|(length, _)| *length = kept.len());
     }
 }
@@ -84,15 +104,20 @@ impl Drop for Relay {
     }
 }
 
+fn routes() -> (Arc<State>, Router) {
+    let state = Arc::new(State::default());
+    let service = ObserverServer::new(Service(Arc::clone(&state)));
+    (state, Router::new().route_service("/observer.Observer/{method}", service))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a message is from before a moment.
+/// Whether a message is from before a moment. One without a time is from no time.
 fn is_before(message: &GetFlowsResponse, since: Option<Time>) -> bool {
-    let Some(ResponseTypes::Flow(flow)) = &message.response_types else { return false };
     let order = |time: Time| (time.seconds, time.nanos);
-    flow.time.is_some_and(|time| Some(order(time)) < since.map(order))
+    message.time.is_some_and(|time| Some(order(time)) < since.map(order))
 }
 
 #[tonic::async_trait]
