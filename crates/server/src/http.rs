@@ -4,6 +4,7 @@ mod accept;
 mod agent;
 mod headers;
 mod idle;
+mod progress;
 mod rate;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::Response;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -17,12 +18,14 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::idle::Idle;
+use super::progress::Progress;
 use crate::auth::Remote;
 use crate::config::Limits;
 use crate::shutdown::Shutdown;
 use crate::tls::{ClientCertificate, Tls};
 
-/// How long a client may take for a handshake, and for the headers of a request.
+/// How long a client may take for a handshake, for its first request, and for the headers of each; shorter when no
+/// progress is allowed for as long.
 const HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// How long requests may take to end when the server stops.
@@ -109,7 +112,8 @@ impl Server {
             return self.serve(stream, remote, None).await;
         };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        match tokio::time::timeout(HANDSHAKE, handshake).await {
+        let patience = HANDSHAKE.min(self.limits.idle);
+        match tokio::time::timeout(patience, handshake).await {
             Ok(Ok(stream)) => {
                 let (_, session) = stream.get_ref();
                 let certificate = session.peer_certificates().and_then(<[_]>::first);
@@ -127,7 +131,10 @@ impl Server {
         remote: SocketAddr,
         client: Option<ClientCertificate>,
     ) {
+        let progress = Arc::new(Progress::default());
+        let (asks, answers) = (Arc::clone(&progress), Arc::clone(&progress));
         let service = self.router.clone().map_request(move |request: Request<_>| {
+            asks.asked();
             let mut request = request.map(axum::body::Body::new);
             let extensions = request.extensions_mut();
             extensions.insert(Remote(remote.ip()));
@@ -136,11 +143,14 @@ impl Server {
             }
             request
         });
+        let service = service
+            .map_response(move |response: Response| response.map(|body| answers.answer(body)));
+        let handshake = HANDSHAKE.min(self.limits.idle);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE)
+            .header_read_timeout(handshake)
             .max_buf_size(usize::try_from(self.limits.headers).unwrap_or(usize::MAX));
         builder
             .http2()
@@ -153,15 +163,22 @@ impl Server {
         let connection =
             builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.requested() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let served = async {
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = self.shutdown.requested() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%remote, %error, "connection failed");
+        tokio::select! {
+            ended = served => if let Err(error) = ended {
+                tracing::debug!(%remote, %error, "connection failed");
+            },
+            idleness = progress.ends(handshake, self.limits.idle) => {
+                tracing::debug!(%remote, ?idleness, "connection cut off");
+            }
         }
     }
 }

@@ -1,10 +1,16 @@
 //! A server that listens: who gets in, over what, and what nobody gets.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail anywhere"
+)]
 
 mod archive;
 mod client;
 mod gate;
+mod idle;
 mod limits;
 mod provider;
 mod running;
