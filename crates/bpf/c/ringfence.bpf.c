@@ -735,7 +735,8 @@ INLINE int parse(struct __sk_buff *skb, int v6, __u8 protocol, enum way way, str
 	}
 	if (bpf_skb_load_bytes(skb, offset, &ports, sizeof(ports)))
 		return -1;
-	*payload = skb->len > offset + 8 ? skb->len - offset - 8 : 0;
+	offset += protocol == PROTOCOL_SCTP ? 12 : 8;
+	*payload = skb->len > offset ? skb->len - offset : 0;
 	key->protocol = protocol;
 	if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) {
 		*icmp_type = ntohs(ports.source) >> 8;

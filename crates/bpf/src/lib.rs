@@ -17,7 +17,7 @@ pub use cookie::namespace_cookie;
 pub use flow::{Counts, DecodeError, Dialled, Direction, Flow, FlowKey, Transport};
 pub use mechanism::{Finding, Mechanism, State, probe};
 pub use observer::{Closed, Observer, ObserverError, Options};
-pub use tables::{Epoch, Losses, Namespace};
+pub use tables::{Epoch, Losses, Namespace, Room};
 
 /// The compiled programs.
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringfence.bpf.o"));

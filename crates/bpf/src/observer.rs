@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::cookie::within;
 use crate::flow::Flow;
 use crate::mechanism::{Finding, Mechanism, State};
-use crate::tables::{Control, Epoch, Losses, Namespace, Tables};
+use crate::tables::{Control, Epoch, Losses, Namespace, Room, Tables};
 use crate::{OBJECT, sys};
 
 /// The maps that outlive the agent where there is a directory for them.
@@ -171,7 +171,7 @@ impl Observer {
         self.control.incarnation
     }
 
-    /// Takes in the connections and sockets that were there before the programs, in one network namespace, given an
+    /// Takes in the TCP connections that were there before the programs, in one network namespace, given an
     /// open `/proc/PID/ns/net`. Doing so again does no harm. Entering takes `CAP_SYS_ADMIN`.
     pub fn seed(&self, namespace: BorrowedFd<'_>) -> Result<(), ObserverError> {
         within(namespace, || self.seed.iter().try_for_each(|seed| sys::iterate(seed.as_fd())))
@@ -208,7 +208,8 @@ impl Observer {
     }
 
     fn closed(&mut self, flows: Vec<Flow>, losses: Losses) -> Closed<'_> {
-        Closed { epoch: self.control.epoch - 1, flows, losses, observer: self }
+        let room = self.tables.room(&flows);
+        Closed { epoch: self.control.epoch - 1, flows, losses, room, observer: self }
     }
 
     /// The network namespaces in which the programs saw somebody open or offer a TCP connection.
@@ -234,6 +235,8 @@ pub struct Closed<'a> {
     pub flows: Vec<Flow>,
     /// What it could not count where it belongs.
     pub losses: Losses,
+    /// How much of the table it took.
+    pub room: Room,
     observer: &'a mut Observer,
 }
 

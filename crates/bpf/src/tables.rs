@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::Ebpf;
-use aya::maps::Map;
+use aya::maps::{Map, MapData};
 
 use crate::flow::{Counts, DecodeError, Flow, FlowKey};
 use crate::record::{
@@ -35,6 +35,22 @@ pub struct Losses {
     pub unparsed: u64,
     /// Conversations that could not be remembered: their packets count, their opening does not.
     pub conversation_room: u64,
+}
+
+/// How much of the table of one epoch was taken. What comes when it is full goes to [`Losses::overflow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// [`FlowKey`]s that were counted.
+    pub used: u32,
+    /// [`FlowKey`]s that find room.
+    pub capacity: u32,
+}
+
+impl Room {
+    /// Whole percent of the room that was taken.
+    pub fn percent(self) -> u64 {
+        u64::from(self.used) * 100 / u64::from(self.capacity.max(1))
+    }
 }
 
 /// What the maps say of themselves.
@@ -92,6 +108,7 @@ pub(crate) struct Tables {
     namespaces: OwnedFd,
     streams: [OwnedFd; 2],
     barrier: OwnedFd,
+    capacity: u32,
 }
 
 impl Tables {
@@ -107,7 +124,15 @@ impl Tables {
             namespaces: descriptor(ebpf, "namespaces")?,
             streams: [descriptor(ebpf, "streams")?, descriptor(ebpf, "crowded")?],
             barrier,
+            capacity: data(ebpf, "flows_even")?.info().map_err(io::Error::other)?.max_entries(),
         })
+    }
+
+    /// How much of a table these flows take.
+    pub(crate) fn room(&self, flows: &[Flow]) -> Room {
+        // No table has more than that.
+        let used = u32::try_from(flows.len()).unwrap_or(self.capacity);
+        Room { used, capacity: self.capacity }
     }
 
     /// The sockets that are followed.
@@ -222,11 +247,12 @@ fn loss_index(epoch: Epoch, kind: usize) -> io::Result<[u8; 4]> {
 
 /// A descriptor of our own of one of the maps.
 fn descriptor(ebpf: &Ebpf, name: &str) -> io::Result<OwnedFd> {
-    let missing = || io::Error::other(format!("the programs have no map {name}"));
-    let (Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data)) =
-        ebpf.map(name).ok_or_else(missing)?
-    else {
-        return Err(missing());
-    };
-    data.fd().as_fd().try_clone_to_owned()
+    data(ebpf, name)?.fd().as_fd().try_clone_to_owned()
+}
+
+fn data<'a>(ebpf: &'a Ebpf, name: &str) -> io::Result<&'a MapData> {
+    match ebpf.map(name) {
+        Some(Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data)) => Ok(data),
+        _ => Err(io::Error::other(format!("the programs have no map {name}"))),
+    }
 }

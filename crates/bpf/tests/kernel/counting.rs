@@ -1,72 +1,22 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{
-    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
-};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
 use ringfence_bpf::{Counts, Direction, Mechanism, Observer, State, Transport};
 
-use crate::namespace::{Namespace, Pair, Seen, observer, options};
+use crate::namespace::{Pair, Seen, observer, options};
+use crate::traffic::{ANSWER, FAMILIES, REQUEST, answer, ask, assert_mirrored, connections, serve};
 
 const CLIENTS: u16 = 8;
-const REQUEST: [u8; 100] = [1; 100];
-const ANSWER: [u8; 300] = [2; 300];
-const FAMILIES: [(bool, IpAddr); 2] = [
-    (true, IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2))),
-    (false, IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2))),
-];
-
-/// Connections of each client: few enough for every day, unless more are asked for.
-fn connections() -> u64 {
-    std::env::var("RINGFENCE_CONNECTIONS").map_or(250, |number| number.parse().unwrap())
-}
-
-/// Listens in the namespace and handles so many connections.
-fn serve(
-    namespace: &Namespace,
-    at: SocketAddr,
-    connections: u64,
-    handle: impl Fn(TcpStream) + Send + 'static,
-) -> std::thread::JoinHandle<()> {
-    let listener = namespace.run(move || TcpListener::bind(at).unwrap());
-    namespace.spawn(move || {
-        for _ in 0..connections {
-            handle(listener.accept().unwrap().0);
-        }
-    })
-}
-
-fn answer(mut stream: TcpStream) {
-    let mut request = [0; REQUEST.len()];
-    stream.read_exact(&mut request).unwrap();
-    stream.write_all(&ANSWER).unwrap();
-    // The client closes first, so that the server's ports stay free of waiting sockets.
-    assert_eq!(stream.read(&mut request).unwrap(), 0);
-}
-
-fn ask(to: SocketAddr) {
-    let mut stream = TcpStream::connect(to).unwrap();
-    stream.write_all(&REQUEST).unwrap();
-    let mut answer = [0; ANSWER.len()];
-    stream.read_exact(&mut answer).unwrap();
-}
-
-/// Both ends count the same, the bytes crosswise.
-fn assert_mirrored(out: Counts, into: Counts) {
-    assert_eq!(
-        (out.opened, out.closed, out.sent_bytes, out.received_bytes),
-        (into.opened, into.closed, into.received_bytes, into.sent_bytes)
-    );
-}
 
 #[test]
 fn short_connections_are_counted_exactly_while_the_tables_turn() {
     let Some(mut observer) = observer(&options()) else { return };
     let pair = Pair::new();
     let mut seen = Seen::default();
-    let connections = connections();
+    let connections = connections(250);
     for (v4, ip) in FAMILIES {
         let mut clients = Vec::new();
         let mut servers = Vec::new();
@@ -293,7 +243,7 @@ fn datagrams_are_counted_exactly_by_conversation() {
     let Some(mut observer) = observer(&options()) else { return };
     let pair = Pair::new();
     let mut seen = Seen::default();
-    let connections = connections();
+    let connections = connections(250);
     for (v4, ip) in FAMILIES {
         let server = pair.server.run(move || UdpSocket::bind((ip, 53)).unwrap());
         let echo = pair.server.spawn(move || {

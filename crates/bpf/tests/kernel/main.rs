@@ -4,5 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod counting;
+mod load;
 mod namespace;
+mod protocols;
 mod restart;
+mod traffic;
