@@ -33,7 +33,7 @@ use utoipa_axum::routes;
 
 use crate::api::state::Api;
 use crate::problem::{Json, Problem};
-use crate::{App, auth};
+use crate::{App, auth, ingest};
 
 /// What the document says beside the paths.
 #[derive(OpenApi)]
@@ -46,7 +46,7 @@ use crate::{App, auth};
 ), servers((url = "/api/v1")))]
 struct Document;
 
-/// Everything under `/api/v1` but flow ingest and logging in, with the description of logging in too.
+/// Everything under `/api/v1` but flow ingest and logging in, with the description of these too.
 pub fn router(app: Arc<App>) -> OpenApiRouter {
     paths().with_state(Arc::new(Api::new(app)))
 }
@@ -57,7 +57,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 fn paths() -> OpenApiRouter<Arc<Api>> {
-    let described = Document::openapi().merge_from(auth::Description::openapi());
+    let described = Document::openapi()
+        .merge_from(auth::Description::openapi())
+        .merge_from(ingest::Description::openapi());
     OpenApiRouter::with_openapi(described)
         .routes(routes!(clusters::list))
         .routes(routes!(namespaces::list))
@@ -89,6 +91,8 @@ fn paths() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::list))
         .routes(routes!(events::watch))
 }
+
+pub(crate) use sources::Dropped;
 
 /// What handlers answer with.
 type Answer<T> = Result<Json<T>, Problem>;

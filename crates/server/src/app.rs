@@ -6,8 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ringfence_model::Name;
 use ringfence_store::Store;
 
+use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::event::Events;
+use crate::ingest::Relays;
 
 /// What all parts of the server share.
 pub struct App {
@@ -15,13 +17,23 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// What has changed, for those who watch.
     pub events: Events,
+    /// What time it is.
+    pub clock: Clock,
+    /// How the connections to Hubble Relays are.
+    pub relays: Relays,
     clusters: RwLock<BTreeMap<Name, Arc<Cluster>>>,
 }
 
 impl App {
     /// A server without clusters.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, events: Events::default(), clusters: RwLock::default() }
+        Self::with_clock(store, Clock::default())
+    }
+
+    /// A server without clusters, by another clock than the machine's.
+    pub fn with_clock(store: Arc<dyn Store>, clock: Clock) -> Self {
+        let (events, relays, clusters) = Default::default();
+        Self { store, events, clock, relays, clusters }
     }
 
     /// A cluster by name.

@@ -13,9 +13,11 @@ mod trail;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_store::Store;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
@@ -40,6 +42,7 @@ pub struct Auth {
     secure: bool,
     sessions: Sessions,
     trail: Trail,
+    clock: Clock,
 }
 
 /// Who may come in.
@@ -72,7 +75,7 @@ pub enum AuthError {
 
 impl Auth {
     /// As configured.
-    pub fn new(config: &Config, store: Arc<dyn Store>) -> Result<Self, AuthError> {
+    pub fn new(config: &Config, store: Arc<dyn Store>, clock: Clock) -> Result<Self, AuthError> {
         let tokens = config.tokens.as_deref().map(TokenFile::open).transpose()?.map(Arc::new);
         let public_url = config.public_url.as_deref();
         let oidc = match (&config.oidc, public_url) {
@@ -88,18 +91,19 @@ impl Auth {
             origins: Origins::new(config.listen, public_url),
             secure: config.tls.is_some() || https,
             sessions: Sessions::new(config.session),
-            trail: Trail::new(store),
+            trail: Trail::new(store, clock.clone()),
+            clock,
         })
     }
 
-    /// Reads the tokens again whenever their file changes.
-    pub async fn keep_fresh(self: Arc<Self>, shutdown: Shutdown) {
+    /// Reads the tokens again whenever their file changes. It is looked at once in so long.
+    pub async fn keep_fresh(self: Arc<Self>, every: Duration, shutdown: Shutdown) {
         let Gate::Demanded { tokens: Some(tokens), .. } = &self.gate else { return };
         let mut watched = crate::reload::Watched::new(vec![tokens.path().to_owned()]);
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = tokio::time::sleep(crate::reload::EVERY) => {}
+                () = tokio::time::sleep(every) => {}
             }
             if watched.changed() {
                 match tokens.reload() {

@@ -115,6 +115,8 @@ pub struct Relay {
     pub ca: Option<PathBuf>,
     /// The certificate and key to show it.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name in its certificate, when it is not the host of the address.
+    pub server_name: Option<String>,
 }
 
 /// A directory in which flow logs appear.

@@ -136,6 +136,18 @@ retention:
 }
 
 #[test]
+fn a_relay_may_have_another_name() {
+    let relay = |text: &str| format!("flows:\n  relays:\n  - {{cluster: a, {text}}}\n");
+    let named = parse(&relay("address: https://10.0.0.1:443, serverName: relay.example.org"));
+    let named = named.expect("it is a name").relays.remove(0);
+    assert_eq!(named.server_name.as_deref(), Some("relay.example.org"));
+    let fault = faults(&relay("address: https://10.0.0.1:443, serverName: 'a b'"));
+    assert!(fault.contains(r#"flows.relays.serverName: "a b" is not a DNS name"#), "{fault}");
+    let fault = faults(&relay("address: http://10.0.0.1:80, serverName: relay.example.org"));
+    assert!(fault.contains("certificates are for https:// addresses"), "{fault}");
+}
+
+#[test]
 fn what_the_reader_refuses() {
     insta::assert_snapshot!(faults("listen: 127.0.0.1:1\nlisen: x\n"));
     insta::assert_snapshot!(faults("tls:\n  certificate: a\n"));

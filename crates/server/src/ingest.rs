@@ -8,12 +8,12 @@ mod directory;
 mod log;
 mod queue;
 mod relay;
+mod scratch;
 mod stats;
 mod stream;
 mod upload;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,8 +31,11 @@ use crate::shutdown::Shutdown;
 use agents::Agents;
 use queue::Queue;
 
+pub use relay::{RelayState, Relays};
+pub use scratch::Scratch;
 pub use stats::{SourceCounts, Stats};
 pub use stream::Service;
+pub(crate) use upload::Description;
 
 /// Who an agent is, as its certificate says. Requests over mTLS carry it among their extensions; then the agent may
 /// write for that node only. Without it, on loopback, the handshake is believed.
@@ -64,7 +67,7 @@ pub struct Options {
     /// Logs with more bytes are refused.
     pub max_upload: u64,
     /// Where logs are kept while they are read.
-    pub scratch: PathBuf,
+    pub scratch: Scratch,
     /// How long a file of a watched directory must have been left alone before it is read.
     pub quiet: Duration,
     /// How often what came from a relay is stored.
@@ -82,7 +85,7 @@ impl Default for Options {
             presence: Duration::from_mins(10),
             new_clusters: true,
             max_upload: 4 << 30,
-            scratch: std::env::temp_dir(),
+            scratch: Scratch::default(),
             quiet: Duration::from_secs(5),
             step: Duration::from_secs(5),
         }
@@ -121,7 +124,7 @@ pub enum StartError {
 impl Ingest {
     /// Starts the one writer.
     pub fn start(app: Arc<App>, options: Options, shutdown: Shutdown) -> Result<Self, StartError> {
-        let agents = Arc::new(Agents::known(&*app.store, options.presence)?);
+        let agents = Arc::new(Agents::known(&*app.store, options.presence, app.clock.now())?);
         let stats = Arc::new(Stats::default());
         let (queue, jobs) = Queue::new(options.queue, Arc::clone(&stats));
         let writer = writer::Writer::new(Arc::clone(&app), &options, &agents, &stats);
@@ -140,6 +143,7 @@ impl Ingest {
     }
 
     /// `POST /api/v1/clusters/{cluster}/flows`: a log as the body. The body is streamed, under a limit of its own.
+    /// [`Description`] describes it.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/api/v1/clusters/{cluster}/flows", post(upload::take))

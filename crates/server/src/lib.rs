@@ -6,6 +6,7 @@ pub mod api;
 pub mod app;
 pub mod archive;
 pub mod auth;
+mod chain;
 pub mod clock;
 pub mod cluster;
 pub mod config;

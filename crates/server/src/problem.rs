@@ -11,6 +11,8 @@ use ringfence_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::chain::Chain;
+
 pub use extract::{Json, Path, Query};
 
 /// The media type of problem details.
@@ -330,21 +332,6 @@ impl From<StoreError> for Problem {
             | StoreError::File { .. }
             | StoreError::Database(_)) => Self::internal(&fault),
         }
-    }
-}
-
-/// An error and what it comes from, in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(fault) = source {
-            write!(f, ": {fault}")?;
-            source = fault.source();
-        }
-        Ok(())
     }
 }
 

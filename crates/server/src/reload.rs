@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// How often files are looked at.
+/// How often files are looked at when nobody says otherwise.
 pub const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a file looks like from outside; `None` when it is not there.

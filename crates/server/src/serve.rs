@@ -14,9 +14,10 @@ use tonic::server::NamedService;
 
 use crate::app::App;
 use crate::auth::{Auth, AuthError};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Listener, Served};
-use crate::ingest::{self, Ingest, StartError};
+use crate::ingest::{self, Ingest, Scratch, StartError};
 use crate::metrics::{Gauges, Metrics};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::tls::{Tls, TlsError};
@@ -46,6 +47,15 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no directory for flow logs while they are read.
+    #[error("cannot use the directory {} for flow logs while they are read", path.display())]
+    Scratch {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Flows cannot be taken in.
     #[error("flows cannot be taken in")]
     Ingest(#[from] StartError),
@@ -66,6 +76,21 @@ pub enum ServeError {
     },
 }
 
+/// What the server has from the machine that it runs on.
+#[derive(Clone)]
+pub struct Machine {
+    /// What time it is.
+    pub clock: Clock,
+    /// How often to look whether files have changed: certificates and tokens.
+    pub look: Duration,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { clock: Clock::default(), look: crate::reload::EVERY }
+    }
+}
+
 /// Checks everything that [`start`] would read, but opens neither the store nor an address.
 ///
 /// # Errors
@@ -79,7 +104,7 @@ pub fn check(config: &Config) -> Result<(), Vec<ServeError>> {
     }
     match Sqlite::in_memory() {
         Ok(store) => {
-            if let Err(fault) = Auth::new(config, Arc::new(store)) {
+            if let Err(fault) = Auth::new(config, Arc::new(store), Clock::default()) {
                 faults.push(fault.into());
             }
         }
@@ -91,13 +116,17 @@ pub fn check(config: &Config) -> Result<(), Vec<ServeError>> {
 /// Starts everything: the store, the clusters, ingest, and last the listener.
 pub async fn start(config: Config) -> Result<Server, ServeError> {
     let store = Arc::new(open(&config.store)?);
-    start_over(config, store).await
+    start_over(config, store, Machine::default()).await
 }
 
-/// [`start`] over a store that is open already.
-pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, ServeError> {
+/// [`start`] over a store that is open already, on a machine.
+pub async fn start_over(
+    config: Config,
+    store: Arc<Sqlite>,
+    Machine { clock, look }: Machine,
+) -> Result<Server, ServeError> {
     let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
-    let auth = Arc::new(Auth::new(&config, Arc::clone(&store) as Arc<dyn Store>)?);
+    let auth = Arc::new(Auth::new(&config, Arc::clone(&store) as Arc<dyn Store>, clock.clone())?);
     let listener = Listener::bind(config.listen, tls.clone());
     let bind = |source| ServeError::Bind { address: config.listen, source };
     let listener = listener.await.map_err(bind)?;
@@ -105,10 +134,11 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     let scheme = if tls.is_some() { "https" } else { "http" };
 
     let (trigger, shutdown) = Shutdown::new();
-    let app = Arc::new(App::new(Arc::clone(&store) as Arc<dyn Store>));
+    let app = Arc::new(App::with_clock(Arc::clone(&store) as Arc<dyn Store>, clock.clone()));
     let options = ingest::Options {
         retention: Some(config.retention.age),
         max_upload: config.limits.upload,
+        scratch: scratch(&store)?,
         ..ingest::Options::default()
     };
     let watches = watch::start(Arc::clone(&app), &config.clusters, shutdown.clone()).await;
@@ -117,7 +147,7 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     for directory in &config.directories {
         ingest.directory(directory);
     }
-    let metrics = Arc::new(Metrics::new(gauges(&store, &ingest)));
+    let metrics = Arc::new(Metrics::new(gauges(&store, &ingest, &app, tls.as_ref())));
     let served = Served {
         health: health::router(Arc::clone(&app)),
         pages: ui::router(),
@@ -127,11 +157,11 @@ pub async fn start_over(config: Config, store: Arc<Sqlite>) -> Result<Server, Se
     };
     let router = http::router(served, &config, &auth, &metrics, &shutdown);
 
-    let upkeep = tokio::spawn(upkeep::run(store, config.retention, shutdown.clone()));
+    let upkeep = tokio::spawn(upkeep::run(store, config.retention, clock, shutdown.clone()));
     if let Some(tls) = tls {
-        tokio::spawn(tls.keep_fresh(shutdown.clone()));
+        tokio::spawn(tls.keep_fresh(look, shutdown.clone()));
     }
-    tokio::spawn(auth.keep_fresh(shutdown.clone()));
+    tokio::spawn(auth.keep_fresh(look, shutdown.clone()));
     let running = tokio::spawn(async move {
         http::accept(listener, router, &config.limits, shutdown).await;
         tracing::info!("no more requests");
@@ -165,7 +195,7 @@ fn agents(ingest: &Ingest) -> Router {
 }
 
 /// What monitoring wants to know of the store and of ingest.
-fn gauges(store: &Sqlite, ingest: &Ingest) -> Gauges {
+fn gauges(store: &Sqlite, ingest: &Ingest, app: &Arc<App>, tls: Option<&Arc<Tls>>) -> Gauges {
     // What was written last is in the log beside the file.
     let files = ["", "-wal"].map(|end| {
         let mut file = store.path().as_os_str().to_owned();
@@ -178,7 +208,19 @@ fn gauges(store: &Sqlite, ingest: &Ingest) -> Gauges {
         let ingest = ingest.clone();
         move || read(ingest.stats())
     };
-    Gauges::default()
+    let away = {
+        let app = Arc::clone(app);
+        move || app.relays.away()
+    };
+    let mut gauges = Gauges::default();
+    if let Some(tls) = tls.cloned() {
+        let failures = move || tls.failures();
+        let about =
+            "How often a certificate that changed could not be read, and the old one stayed";
+        gauges = gauges.with("tls_failed_reloads", about, failures);
+    }
+    gauges
+        .with("relays_away", "Hubble Relays that cannot be reached now", away)
         .with("store_bytes", "Bytes of the database and its log", size)
         .with("ingest_streams", "Agents that are connected", stats(ingest::Stats::streams))
         .with("ingest_queued", "Batches that wait to be stored", stats(ingest::Stats::queued))
@@ -228,6 +270,19 @@ fn open(path: &Path) -> Result<Sqlite, ServeError> {
             .map_err(|source| ServeError::Directory { path: directory.to_owned(), source })?;
     }
     Ok(Sqlite::open(path, &Options::default())?)
+}
+
+/// Where flow logs are kept while they are read: beside the database, or with the system's temporary files when there
+/// is no file.
+fn scratch(store: &Sqlite) -> Result<Scratch, ServeError> {
+    let path = store.path();
+    if path == Path::new(":memory:") {
+        return Ok(Scratch::default());
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push("-scratch");
+    let path = PathBuf::from(name);
+    Scratch::open(&path).map_err(|source| ServeError::Scratch { path, source })
 }
 
 /// Waits for SIGTERM or an interrupt.

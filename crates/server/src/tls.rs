@@ -4,6 +4,7 @@ mod client;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,7 +18,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock;
 use crate::config::TlsFiles;
-use crate::reload::{EVERY, Watched};
+use crate::reload::Watched;
 use crate::shutdown::Shutdown;
 
 pub use client::ClientCertificate;
@@ -33,6 +34,7 @@ const REPEAT: Duration = Duration::from_hours(12);
 pub struct Tls {
     files: TlsFiles,
     current: ArcSwap<Loaded>,
+    failures: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -104,7 +106,7 @@ impl Tls {
     /// Reads certificate and key, and who signs the certificates of agents.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let current = ArcSwap::from_pointee(Loaded::read(&files, clock::now())?);
-        Ok(Self { files, current })
+        Ok(Self { files, current, failures: AtomicU64::new(0) })
     }
 
     /// What new connections are made with.
@@ -112,14 +114,28 @@ impl Tls {
         Arc::clone(&self.current.load().config)
     }
 
-    /// Reads the files again. Faulty files change nothing.
+    /// Reads the files again. Faulty files change nothing but the count of failures.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(Loaded::read(&self.files, clock::now())?.into());
-        Ok(())
+        match Loaded::read(&self.files, clock::now()) {
+            Ok(loaded) => {
+                self.current.store(loaded.into());
+                Ok(())
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        }
     }
 
-    /// Reads the files again whenever they change, and warns before the certificate ends.
-    pub async fn keep_fresh(self: Arc<Self>, shutdown: Shutdown) {
+    /// How often the files were read again in vain.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Reads the files again whenever they change, and warns before the certificate ends. They are looked at once in
+    /// so long.
+    pub async fn keep_fresh(self: Arc<Self>, every: Duration, shutdown: Shutdown) {
         let TlsFiles { certificate, key, client_ca } = &self.files;
         let mut files = vec![certificate.clone(), key.clone()];
         files.extend(client_ca.clone());
@@ -129,7 +145,7 @@ impl Tls {
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(every) => {}
             }
             if watched.changed() {
                 match self.reload() {

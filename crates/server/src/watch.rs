@@ -18,7 +18,6 @@ use ringfence_store::StoreError;
 use tokio::task::JoinSet;
 
 use crate::App;
-use crate::clock::now;
 use crate::cluster::{Sync, SyncOrigin, View};
 use crate::config::{Access, LiveCluster};
 use crate::event::Event;
@@ -124,7 +123,7 @@ async fn follow_configurations(app: Arc<App>, live: BTreeSet<Name>, shutdown: Sh
 
 /// Loads a cluster that nobody watches, as the store holds it. Blocks.
 pub fn load(app: &App, cluster: &Name) -> Result<(), StoreError> {
-    let (inventory, diagnostics) = past(app, cluster, present())?;
+    let (inventory, diagnostics) = past(app, cluster, present(app.clock.now()))?;
     app.cluster_or_new(cluster).publish(View {
         inventory: Arc::new(inventory),
         diagnostics,
@@ -150,8 +149,8 @@ pub fn past(
 }
 
 /// From when pods that are gone count to now.
-fn present() -> Span {
+fn present(now: Timestamp) -> Span {
     let late = i64::try_from(LATE_FLOWS.as_nanos()).unwrap_or(i64::MAX);
-    let from = Timestamp::from_nanos(now().nanos().saturating_sub(late));
+    let from = Timestamp::from_nanos(now.nanos().saturating_sub(late));
     Span { from, until: Timestamp::MAX }
 }

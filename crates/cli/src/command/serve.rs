@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
         }
         let demo = tokio::task::spawn_blocking(Demo::new).await??;
         let store = std::sync::Arc::clone(&demo.store);
-        until_stopped(serve::start_over(config, store).await?).await
+        until_stopped(serve::start_over(config, store, serve::Machine::default()).await?).await
     });
     // What hangs after the patience of the server is cut off.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

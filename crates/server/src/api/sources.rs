@@ -1,5 +1,6 @@
 //! `GET /sources`: where flows come from, and what became of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -11,6 +12,7 @@ use crate::api::Answer;
 use crate::api::state::{Api, blocking};
 use crate::api::words::{List, Time};
 use crate::auth::Viewer;
+use crate::ingest::{RelayState, Relays};
 use crate::problem::{Details, Json, MEDIA_TYPE};
 
 /// A source of flows with its ledger: `received = stored + duplicate + dropped`, `lostAtSource` apart.
@@ -33,6 +35,10 @@ pub(super) struct Source {
     pub duplicate: u64,
     /// Records that were not stored, by reason.
     pub dropped: Dropped,
+    /// Of a relay that is followed: how the connection is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub connection: Option<Connection>,
 }
 
 /// The kinds of sources.
@@ -50,7 +56,7 @@ pub(super) enum SourceKind {
 /// Why records were not stored.
 #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Dropped {
+pub(crate) struct Dropped {
     /// They could not be read.
     pub malformed: u64,
     /// They were longer than the limit.
@@ -65,20 +71,53 @@ pub(super) struct Dropped {
     pub foreign_node: u64,
 }
 
-fn told((key, state): (SourceKey, SourceState)) -> Source {
-    let mut dropped = Dropped::default();
-    for (reason, count) in &state.ledger.dropped {
-        let sum = match reason {
-            DropReason::Malformed => &mut dropped.malformed,
-            DropReason::Oversized => &mut dropped.oversized,
-            DropReason::LostAtSource => &mut dropped.lost_at_source,
-            DropReason::NoConnection => &mut dropped.no_connection,
-            DropReason::OutsideRetention => &mut dropped.outside_retention,
-            DropReason::ForeignNode => &mut dropped.foreign_node,
-        };
-        *sum = *count;
+impl From<&BTreeMap<DropReason, u64>> for Dropped {
+    fn from(counts: &BTreeMap<DropReason, u64>) -> Self {
+        let mut dropped = Self::default();
+        for (reason, count) in counts {
+            let sum = match reason {
+                DropReason::Malformed => &mut dropped.malformed,
+                DropReason::Oversized => &mut dropped.oversized,
+                DropReason::LostAtSource => &mut dropped.lost_at_source,
+                DropReason::NoConnection => &mut dropped.no_connection,
+                DropReason::OutsideRetention => &mut dropped.outside_retention,
+                DropReason::ForeignNode => &mut dropped.foreign_node,
+            };
+            *sum = *count;
+        }
+        dropped
     }
+}
+
+/// How the connection to a relay is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub(super) enum Connection {
+    /// It sends what it observes.
+    Connected,
+    /// It cannot be reached.
+    #[serde(rename_all = "camelCase")]
+    Away {
+        /// Since when.
+        since: Time,
+        /// What the last attempt came to.
+        fault: String,
+    },
+}
+
+impl From<RelayState> for Connection {
+    fn from(state: RelayState) -> Self {
+        match state {
+            RelayState::Connected => Self::Connected,
+            RelayState::Away { since, fault } => Self::Away { since: since.into(), fault },
+        }
+    }
+}
+
+fn told((key, state): (SourceKey, SourceState), relays: &Relays) -> Source {
+    let dropped = Dropped::from(&state.ledger.dropped);
     Source {
+        connection: relays.get(&key).map(Connection::from),
         cluster: key.cluster.to_string(),
         kind: match key.kind {
             StoredKind::Agent => SourceKind::Agent,
@@ -100,6 +139,9 @@ fn told((key, state): (SourceKey, SourceState)) -> Source {
     (status = "default", body = Details, content_type = MEDIA_TYPE),
 ))]
 pub(super) async fn list(_: Viewer, State(api): State<Arc<Api>>) -> Answer<List<Source>> {
+    let relays = Arc::clone(&api);
     let sources = blocking(move || Ok(api.store().sources()?)).await?;
-    Ok(Json(sources.into_iter().map(told).collect::<Vec<Source>>().into()))
+    let relays = &relays.app.relays;
+    let sources = sources.into_iter().map(|source| told(source, relays));
+    Ok(Json(sources.collect::<Vec<Source>>().into()))
 }

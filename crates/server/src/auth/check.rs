@@ -11,7 +11,6 @@ use super::cookie::Cookie;
 use super::secret::Digest;
 use super::sessions::{self, Origin};
 use super::{Auth, Gate, Remote};
-use crate::clock;
 use crate::principal::{Principal, Role};
 use crate::problem::Problem;
 
@@ -102,7 +101,7 @@ impl Auth {
     pub(super) fn token(&self, presented: &str) -> Option<Principal> {
         match &self.gate {
             Gate::Demanded { tokens: Some(tokens), .. } if Digest::is_token(presented) => {
-                tokens.principal(&Digest::of(presented), clock::now())
+                tokens.principal(&Digest::of(presented), self.clock.now())
             }
             _ => None,
         }
@@ -112,7 +111,7 @@ impl Auth {
         match (origin, &self.gate) {
             (Origin::Oidc(principal), _) => Some(principal.clone()),
             (Origin::Token(digest), Gate::Demanded { tokens: Some(tokens), .. }) => {
-                tokens.principal(digest, clock::now())
+                tokens.principal(digest, self.clock.now())
             }
             (Origin::Token(_), _) => None,
         }

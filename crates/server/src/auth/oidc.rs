@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use self::wire::{Client, Https, HttpsError};
 use super::secret::Digest;
+use crate::chain::Chain;
 use crate::config;
 use crate::principal::{Principal, Role};
 
@@ -238,7 +239,7 @@ impl Provider {
                 let metadata =
                     CoreProviderMetadata::discover_async(self.issuer.clone(), &self.https)
                         .await
-                        .map_err(|e| LoginError::Provider(wire::chain(&e)))?;
+                        .map_err(|e| LoginError::Provider(Chain(&e).to_string()))?;
                 *known = Some((Instant::now(), metadata.clone()));
                 metadata
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringfence_store::{AuditEntry, Store};
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::clock::Clock;
 
 /// How many failures are noted in a [`PERIOD`]: somebody who guesses must not fill the disk.
 const MOST: u32 = 20;
@@ -16,6 +16,7 @@ const PERIOD: Duration = Duration::from_mins(1);
 /// Notes logins.
 pub(super) struct Trail {
     store: Arc<dyn Store>,
+    clock: Clock,
     failures: Mutex<Failures>,
 }
 
@@ -26,15 +27,15 @@ struct Failures {
 }
 
 impl Trail {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         let failures = Failures { since: Instant::now(), noted: 0, more: 0 };
-        Self { store, failures: Mutex::new(failures) }
+        Self { store, clock, failures: Mutex::new(failures) }
     }
 
     /// Notes something, after the answer: the disk may be slow.
     pub(super) fn note(&self, who: &str, action: &str, object: &str, detail: &str) {
         let entry = AuditEntry {
-            at: clock::now(),
+            at: self.clock.now(),
             who: who.to_owned(),
             action: action.to_owned(),
             object: object.to_owned(),

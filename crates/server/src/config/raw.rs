@@ -87,6 +87,7 @@ pub(super) struct Relay {
     pub(super) ca: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) server_name: Option<At<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

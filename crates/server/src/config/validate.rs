@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use ringfence_model::Name;
 use ringfence_store::Retention;
+use rustls::pki_types::ServerName;
 
 use super::fault::Fault;
 use super::raw::{self, At};
@@ -247,7 +248,7 @@ impl Check<'_> {
     }
 
     fn relay(&mut self, relay: raw::Relay) -> Option<Relay> {
-        let raw::Relay { cluster, address, ca, certificate, key } = relay;
+        let raw::Relay { cluster, address, ca, certificate, key, server_name } = relay;
         let scheme = address.value.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
         let scheme = scheme.as_ref().and_then(Uri::scheme_str);
         if !matches!(scheme, Some("http" | "https")) {
@@ -270,7 +271,19 @@ impl Check<'_> {
                 None
             }
         };
-        if scheme == Some("http") && (ca.is_some() || identity.is_some()) {
+        if let Some(name) = &server_name
+            && ServerName::try_from(name.value.as_str()).is_err()
+        {
+            self.fault(
+                name,
+                format!(
+                    "flows.relays.serverName: {:?} is not a DNS name or IP address",
+                    name.value
+                ),
+            );
+        }
+        let has_tls = ca.is_some() || identity.is_some() || server_name.is_some();
+        if scheme == Some("http") && has_tls {
             self.fault(
                 &address,
                 "flows.relays: certificates are for https:// addresses".to_owned(),
@@ -282,6 +295,7 @@ impl Check<'_> {
             address: address.value,
             ca: ca.map(|path| self.path(path)),
             identity,
+            server_name: server_name.map(|name| name.value),
         })
     }
 

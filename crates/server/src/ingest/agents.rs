@@ -6,33 +6,47 @@ use std::time::Duration;
 
 use ringfence_model::{Name, Timestamp};
 use ringfence_store::{SourceKey, SourceKind, Store, StoreError};
+use tokio::time::Instant;
 
 use super::stream::Outlet;
-use crate::clock;
 
 /// The agents that were heard lately, and their streams.
 pub(super) struct Agents {
     presence: Duration,
-    heard: Mutex<BTreeMap<Name, HashMap<Name, Timestamp>>>,
+    /// When, by a clock that does not jump.
+    heard: Mutex<BTreeMap<Name, HashMap<Name, Instant>>>,
     streams: Mutex<HashMap<SourceKey, Arc<Outlet>>>,
 }
 
 impl Agents {
-    /// Those that the store knows.
-    pub(super) fn known(store: &dyn Store, presence: Duration) -> Result<Self, StoreError> {
+    /// Those that the store knows. What it has from the future was heard just now.
+    pub(super) fn known(
+        store: &dyn Store,
+        presence: Duration,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         let agents = Self { presence, heard: Mutex::default(), streams: Mutex::default() };
         for (key, state) in store.sources()? {
             if key.kind == SourceKind::Agent
                 && let Ok(node) = Name::new(&*key.name)
             {
-                agents.hear(&key.cluster, &node, state.last);
+                let ago = now.nanos().saturating_sub(state.last.nanos()).max(0);
+                let ago = Duration::from_nanos(ago.unsigned_abs());
+                // Before this machine was on, it was heard too long ago.
+                if let Some(at) = Instant::now().checked_sub(ago) {
+                    agents.hear_at(&key.cluster, &node, at);
+                }
             }
         }
         Ok(agents)
     }
 
     /// An agent was heard.
-    pub(super) fn hear(&self, cluster: &Name, node: &Name, at: Timestamp) {
+    pub(super) fn hear(&self, cluster: &Name, node: &Name) {
+        self.hear_at(cluster, node, Instant::now());
+    }
+
+    fn hear_at(&self, cluster: &Name, node: &Name, at: Instant) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = heard.entry(cluster.clone()).or_default();
         let last = nodes.entry(node.clone()).or_insert(at);
@@ -41,11 +55,9 @@ impl Agents {
 
     /// The nodes of a cluster that have an agent now.
     pub(super) fn present(&self, cluster: &Name) -> HashSet<Name> {
-        let presence = i64::try_from(self.presence.as_nanos()).unwrap_or(i64::MAX);
-        let since = Timestamp::from_nanos(clock::now().nanos().saturating_sub(presence));
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(nodes) = heard.get_mut(cluster) else { return HashSet::new() };
-        nodes.retain(|_, last| *last >= since);
+        nodes.retain(|_, last| last.elapsed() <= self.presence);
         nodes.keys().cloned().collect()
     }
 

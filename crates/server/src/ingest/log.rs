@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::counted::{ledger, told};
 use super::queue::{Job, Ready};
-use crate::clock;
 
 /// How many connections of a log to keep in mind.
 const CONNECTIONS: usize = 200_000;
@@ -127,7 +126,7 @@ impl Shared {
         let lines = state.ledger.received - state.ledger.duplicate;
         let ledger = Ledger { received: lines, duplicate: lines, ..Ledger::default() };
         let SourceState { incarnation, sequence, .. } = *state;
-        let at = clock::now();
+        let at = self.app.clock.now();
         let advance = Advance { source, incarnation, sequence, at, ledger: ledger.clone() };
         self.record(Arrivals { edges: Vec::new(), advances: vec![advance] }).await?;
         Ok(Taken { digest, ledger, edges: 0, window: None })
@@ -154,7 +153,7 @@ impl Shared {
         file.rewind()?;
         let span = span_of(file, name, ReadOptions::default())?;
         let inventory = self.inventory(cluster, span)?;
-        let now = clock::now();
+        let now = self.app.clock.now();
         let options =
             Options { window: self.window(now), connections: CONNECTIONS, bucket: Some(BUCKET) };
         let mut aggregator = Aggregator::new(&*inventory, options);

@@ -1,34 +1,41 @@
 //! Following a Hubble Relay.
 //!
-//! The relay keeps flows for a while only, and connections last, so there is one aggregator for as long as the
-//! process lives. Every few seconds the connections that have been known for a while are stored, together with what
-//! became of the messages up to then. A broken connection goes on from where it broke; the few messages that come
-//! twice then are of connections that are known. After a restart of the server, connections that go on count again.
+//! Connections last, so they are kept in mind for as long as the process lives. Messages are held back for a step of
+//! some seconds and then taken in the order of their time; the connections that have been known for a step are stored,
+//! together with what became of the messages up to a moment, and with that moment. Whoever goes on, after a broken
+//! connection or another life of the server, goes on from there: so each message counts once, unless its node sends it
+//! more than a step late and the server dies before it is stored.
+//!
+//! A server that starts knows no connections. It asks for what the relay still has from before that moment too, which
+//! counts as duplicate, and tells which connections were counted already.
+
+mod connect;
+mod held;
+mod message;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringfence_flows::{
-    Aggregator, Bucket, Bucketed, HubbleEnd, HubbleFlow, HubbleStream, HubbleTransport, Options,
-};
+use ringfence_flows::{Aggregator, Bucket, Bucketed, HubbleStream, Options};
 use ringfence_inventory::Inventory;
-use ringfence_model::flow::TcpFlags;
 use ringfence_model::resolve::{Hint, Resolved, Resolver, ServiceTarget};
 use ringfence_model::{Port, Protocol, Span, Timestamp};
-use ringfence_proto::flow::{self, Flow, layer4};
+use ringfence_proto::observer::GetFlowsResponse;
 use ringfence_proto::observer::get_flows_response::ResponseTypes;
-use ringfence_proto::observer::observer_client::ObserverClient;
-use ringfence_proto::observer::{GetFlowsRequest, GetFlowsResponse};
-use ringfence_store::{Advance, Arrivals, Ledger, SourceKey, SourceKind};
+use ringfence_store::{Advance, Arrivals, DropReason, Ledger, SourceKey, SourceKind};
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::Streaming;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::Shared;
 use super::counted::{ledger, more, told};
-use crate::clock;
 use crate::cluster::Cluster;
 use crate::config::Relay;
+
+use self::connect::{connect, words};
+use self::held::Held;
+
+pub use self::state::{RelayState, Relays};
 
 /// How many connections to keep in mind.
 const CONNECTIONS: usize = 200_000;
@@ -44,6 +51,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to wait before another attempt, first and at most.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// How far back to look for connections that were counted already. A relay has less than that, as a rule.
+const HORIZON: Duration = Duration::from_hours(1);
 
 /// Resolves with the cluster as it is now.
 struct Now(Arc<Cluster>);
@@ -67,21 +77,32 @@ impl Resolver for Now {
 struct Follower<'a> {
     shared: &'a Arc<Shared>,
     source: SourceKey,
+    /// Grows when the moments begin anew.
     incarnation: u64,
-    /// The last step that is stored.
-    sequence: u64,
     now: &'a Now,
     aggregator: Aggregator<'a, Now>,
+    /// Whether the aggregator knows the connections that were counted before.
+    acquainted: bool,
     hubble: HubbleStream,
-    /// What became of the messages up to the last step but one, all of whose connections are told of, and up to the
-    /// last one.
-    ledgers: [Ledger; 2],
+    held: Held,
+    /// Everything before is in the aggregator, or was in one before.
+    fed: Timestamp,
+    /// Where the stream goes on: what it sends from before came before.
+    resumed: Timestamp,
+    /// How it stood when settled last but one, all of whose connections are told of, and last.
+    marks: [Mark; 2],
     /// What is told of and not stored yet.
     waiting: (Vec<Bucket>, Ledger),
     /// What the answers of the resolver are from.
     inventory: Arc<Inventory>,
-    /// The time of the last flow.
-    last: Timestamp,
+}
+
+/// How it stood when the connections were settled.
+struct Mark {
+    /// Everything before was in the aggregator.
+    until: Timestamp,
+    /// What became of the messages up to then.
+    ledger: Ledger,
 }
 
 /// Follows a relay until the shutdown.
@@ -90,103 +111,153 @@ pub(super) async fn follow(shared: Arc<Shared>, relay: Relay) {
     let kind = SourceKind::Hubble;
     let name = relay.address.as_str().into();
     let source = SourceKey { cluster: relay.cluster.clone(), kind, name };
-    let since = match shared.known(&source).await {
-        Ok(state) => state.map_or_else(clock::now, |state| state.last),
-        Err(fault) => {
-            tracing::error!(relay = %relay.address, %fault, "relay begins anew");
-            clock::now()
-        }
-    };
+    let Some(start) = start(&shared, &source).await else { return };
     let now = Now(cluster);
-    let mut follower = Follower::new(&shared, source, &now, since);
+    let mut follower = Follower::new(&shared, source.clone(), &now, start);
+    let relays = &shared.app.relays;
     let mut wait = PATIENCE.0;
     loop {
+        let since = follower.begin();
         let connected = tokio::select! {
             () = shared.shutdown.requested() => break,
-            connected = connect(&relay, follower.last) => connected,
+            connected = connect(&relay, since) => connected,
         };
-        match connected {
+        let fault = match connected {
             Ok(flows) => {
                 tracing::info!(relay = %relay.address, "relay connected");
+                relays.connected(&source);
                 match follower.drink(flows).await {
                     End::Shutdown => break,
+                    End::Anew => continue,
                     End::Broken { fault, fruitful } => {
                         if fruitful {
                             wait = PATIENCE.0;
                         }
-                        tracing::warn!(relay = %relay.address, %fault, "relay lost");
+                        fault
                     }
                 }
             }
-            Err(fault) => tracing::warn!(relay = %relay.address, %fault, "relay not reached"),
-        }
+            Err(fault) => fault.to_string(),
+        };
+        tracing::warn!(relay = %relay.address, fault, "relay away");
+        relays.away_since(&source, shared.app.clock.now(), &fault);
         follower.rest(wait).await;
         wait = (wait * 2).min(PATIENCE.1);
     }
     follower.finish().await;
 }
 
+/// How far a relay was read.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// Not at all: it is read from now on.
+    Now(Timestamp),
+    /// In an earlier life of the server, by this incarnation of the moments.
+    On(Timestamp, u64),
+}
+
+/// How far a relay was read, which is what the store has as the number of its last batch. `None` when the server stops.
+async fn start(shared: &Arc<Shared>, source: &SourceKey) -> Option<Start> {
+    loop {
+        let fault = match shared.known(source).await {
+            Ok(Some(state)) => {
+                let nanos = i64::try_from(state.sequence).unwrap_or(i64::MAX);
+                return Some(Start::On(Timestamp::from_nanos(nanos), state.incarnation));
+            }
+            // It is noted at once, so that a server that dies before it has stored anything goes on from here too.
+            Ok(None) => {
+                let now = shared.app.clock.now();
+                let nothing = advance(source, 0, now, now, Ledger::default());
+                let arrivals = Arrivals { edges: Vec::new(), advances: vec![nothing] };
+                match shared.record(arrivals).await {
+                    Ok(()) => return Some(Start::Now(now)),
+                    Err(fault) => fault,
+                }
+            }
+            Err(fault) => fault,
+        };
+        tracing::error!(relay = %source.name, %fault, "relay not followed yet");
+        tokio::select! {
+            () = shared.shutdown.requested() => return None,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// A relay was read up to a moment: that is the number of its batch.
+fn advance(
+    source: &SourceKey,
+    incarnation: u64,
+    until: Timestamp,
+    at: Timestamp,
+    ledger: Ledger,
+) -> Advance {
+    let sequence = until.nanos().max(0).unsigned_abs();
+    Advance { source: source.clone(), incarnation, sequence, at, ledger }
+}
+
+/// The moment just after another.
+fn after(at: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(at.nanos().saturating_add(1))
+}
+
 /// How a stream of flows ended.
 enum End {
     Shutdown,
-    Broken { fault: String, fruitful: bool },
-}
-
-/// Why a relay cannot be reached.
-#[derive(Debug, thiserror::Error)]
-enum ConnectError {
-    #[error("{0} cannot be read: {1}")]
-    File(std::path::PathBuf, std::io::Error),
-    #[error("{0}")]
-    Transport(#[from] tonic::transport::Error),
-    #[error("{}", .0.message())]
-    Refused(#[from] tonic::Status),
-}
-
-async fn connect(
-    relay: &Relay,
-    since: Timestamp,
-) -> Result<Streaming<GetFlowsResponse>, ConnectError> {
-    let read = async |path: &std::path::Path| {
-        tokio::fs::read(path).await.map_err(|fault| ConnectError::File(path.to_owned(), fault))
-    };
-    let mut endpoint = Endpoint::from_shared(relay.address.clone())?
-        .connect_timeout(Duration::from_secs(10))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_while_idle(true);
-    if relay.address.starts_with("https:") {
-        let mut tls = ClientTlsConfig::new();
-        if let Some(ca) = &relay.ca {
-            tls = tls.ca_certificate(Certificate::from_pem(read(ca).await?));
-        }
-        if let Some((certificate, key)) = &relay.identity {
-            tls = tls.identity(Identity::from_pem(read(certificate).await?, read(key).await?));
-        }
-        endpoint = endpoint.tls_config(tls)?;
-    }
-    let since = flow::Time {
-        seconds: since.nanos().div_euclid(1_000_000_000),
-        nanos: i32::try_from(since.nanos().rem_euclid(1_000_000_000)).unwrap_or_default(),
-    };
-    let request = GetFlowsRequest { number: 0, follow: true, since: Some(since) };
-    Ok(ObserverClient::new(endpoint.connect().await?).get_flows(request).await?.into_inner())
+    Broken {
+        fault: String,
+        fruitful: bool,
+    },
+    /// It has to begin anew: the memory was full, or the clock jumped back.
+    Anew,
 }
 
 impl<'a> Follower<'a> {
-    fn new(shared: &'a Arc<Shared>, source: SourceKey, now: &'a Now, since: Timestamp) -> Self {
+    fn new(shared: &'a Arc<Shared>, source: SourceKey, now: &'a Now, start: Start) -> Self {
+        let (fed, incarnation, acquainted) = match start {
+            Start::Now(at) => (at, 0, true),
+            Start::On(at, incarnation) => (at, incarnation, false),
+        };
         Self {
             shared,
             hubble: HubbleStream::new(&source.name),
             source,
-            incarnation: clock::now().nanos().cast_unsigned(),
-            sequence: 0,
+            incarnation,
             now,
             aggregator: aggregator(shared, now),
-            ledgers: Default::default(),
+            acquainted,
+            held: Held::new(fed),
+            fed,
+            resumed: fed,
+            marks: marks(fed, &Ledger::default()),
             waiting: Default::default(),
             inventory: Arc::clone(&now.0.view().inventory),
-            last: since,
         }
+    }
+
+    /// Another connection begins: says from when on it has to tell.
+    fn begin(&mut self) -> Timestamp {
+        if self.is_ahead() {
+            let now = self.shared.app.clock.now();
+            tracing::warn!(relay = %self.source.name, until = %self.fed, "clock jumped back");
+            self.fed = now;
+            for mark in &mut self.marks {
+                mark.until = mark.until.min(now);
+            }
+            self.incarnation += 1;
+        }
+        self.held.begin(self.fed);
+        self.resumed = self.fed;
+        if self.acquainted {
+            return self.fed;
+        }
+        let horizon = i64::try_from(HORIZON.as_nanos()).unwrap_or(i64::MAX);
+        Timestamp::from_nanos(self.fed.nanos().saturating_sub(horizon))
+    }
+
+    /// Whether the relay was read up to a moment that is still to come: the clock was ahead then.
+    fn is_ahead(&self) -> bool {
+        self.fed >= self.shared.window(self.shared.app.clock.now()).until
     }
 
     /// Takes flows in until the stream breaks.
@@ -203,12 +274,20 @@ impl<'a> Follower<'a> {
                     Ok(Some(message)) => {
                         fruitful = true;
                         self.take(message);
+                        if self.held.is_full() {
+                            self.step().await;
+                        }
                     }
                     Ok(None) => return End::Broken { fault: "it ended".to_owned(), fruitful },
-                    Err(fault) => {
-                        return End::Broken { fault: fault.message().to_owned(), fruitful };
-                    }
+                    Err(fault) => return End::Broken { fault: words(&fault), fruitful },
                 },
+            }
+            if self.aggregator.ends() > ENDS {
+                self.finish().await;
+                return End::Anew;
+            }
+            if self.is_ahead() {
+                return End::Anew;
             }
         }
     }
@@ -226,58 +305,96 @@ impl<'a> Follower<'a> {
     }
 
     fn take(&mut self, message: GetFlowsResponse) {
-        match message.response_types {
+        let time = self.held.time(&message);
+        if time < self.resumed {
+            if !self.acquainted {
+                self.feed(&message);
+            }
+            self.waiting.1.received += 1;
+            self.waiting.1.duplicate += 1;
+        } else if time >= self.shared.window(self.shared.app.clock.now()).until {
+            self.waiting.1.received += 1;
+            *self.waiting.1.dropped.entry(DropReason::OutsideRetention).or_default() += 1;
+        } else {
+            self.held.put(time, message);
+        }
+    }
+
+    fn feed(&mut self, message: &GetFlowsResponse) {
+        match &message.response_types {
             Some(ResponseTypes::Flow(flow)) => {
-                let time = flow.time.and_then(moment);
-                self.last = time.map_or(self.last, |time| time.max(self.last));
-                self.hubble.flow(&hubble(&flow, time), &mut self.aggregator);
+                self.hubble.flow(&message::hubble(flow), &mut self.aggregator);
             }
             Some(ResponseTypes::LostEvents(lost)) => self.aggregator.lost(lost.num_events_lost),
             Some(ResponseTypes::NodeStatus(_)) | None => self.hubble.other(&mut self.aggregator),
         }
     }
 
-    /// Stores the connections that have been known for a step.
+    /// Feeds everything from before a moment, and what came too late for an earlier call.
+    fn feed_until(&mut self, until: Option<Timestamp>) {
+        let until = until.unwrap_or(self.fed).max(after(self.fed));
+        let ready: Vec<_> = self.held.take(until).collect();
+        if ready.is_empty() {
+            return;
+        }
+        if !self.acquainted {
+            self.aggregator.acquaint();
+            self.marks = marks(self.fed, &ledger(self.aggregator.ledger()));
+            self.acquainted = true;
+        }
+        for message in &ready {
+            self.feed(message);
+        }
+        self.fed = until;
+    }
+
+    /// Feeds what was held for a step, and stores the connections that have been known for one.
     async fn step(&mut self) {
         let inventory = Arc::clone(&self.now.0.view().inventory);
         if !Arc::ptr_eq(&self.inventory, &inventory) {
             self.inventory = inventory;
             self.aggregator.resolve_anew();
         }
-        self.waiting.0.extend(self.aggregator.settle());
-        let [before, last] = &mut self.ledgers;
-        // What came in the last step is not told of yet, and not in the ledger either.
-        self.waiting.1.add(&more(last, before));
-        *before = std::mem::replace(last, ledger(self.aggregator.ledger()));
-        self.store().await;
-        if self.aggregator.ends() > ENDS {
-            self.finish().await;
+        // What a clock that is ahead sends must not hide what the others are still to send.
+        let now = self.shared.app.clock.now();
+        let ripe = self.held.step().map(|ripe| after(ripe.min(now)));
+        let middle = if self.held.is_full() { self.held.middle().map(after) } else { None };
+        self.feed_until(ripe.max(middle));
+        if self.acquainted {
+            self.waiting.0.extend(self.aggregator.settle());
+            let [before, last] = &mut self.marks;
+            // What was fed in the last step is not told of yet, and not in the ledger either.
+            self.waiting.1.add(&more(&last.ledger, &before.ledger));
+            let ledger = ledger(self.aggregator.ledger());
+            *before = std::mem::replace(last, Mark { until: self.fed, ledger });
         }
+        self.store(self.marks[0].until).await;
     }
 
     /// Stores everything, and begins anew.
     async fn finish(&mut self) {
+        let now = self.shared.app.clock.now();
+        self.feed_until(self.held.latest().map(|latest| after(latest.min(now))));
         let all = std::mem::replace(&mut self.aggregator, aggregator(self.shared, self.now));
-        let Bucketed { buckets, ledger: lines, .. } = all.finish_in_buckets();
-        self.waiting.0.extend(buckets);
-        self.waiting.1.add(&more(&ledger(&lines), &self.ledgers[0]));
-        self.ledgers = Default::default();
-        self.store().await;
+        if self.acquainted {
+            let Bucketed { buckets, ledger: lines, .. } = all.finish_in_buckets();
+            self.waiting.0.extend(buckets);
+            self.waiting.1.add(&more(&ledger(&lines), &self.marks[0].ledger));
+        }
+        self.acquainted = false;
+        self.marks = marks(self.fed, &Ledger::default());
+        self.store(self.fed).await;
     }
 
-    /// Stores what waits. While the store fails nothing more is read: the relay says what it has to drop then.
-    async fn store(&mut self) {
+    /// Stores what waits, which is all up to a moment. While the store fails nothing more is read: the relay says what
+    /// it has to drop then.
+    async fn store(&mut self, until: Timestamp) {
         let (buckets, ledger) = &self.waiting;
         if buckets.is_empty() && *ledger == Ledger::default() {
             return;
         }
-        let advance = Advance {
-            source: self.source.clone(),
-            incarnation: self.incarnation,
-            sequence: self.sequence + 1,
-            at: self.last,
-            ledger: ledger.clone(),
-        };
+        let now = self.shared.app.clock.now();
+        let advance = advance(&self.source, self.incarnation, until, now, ledger.clone());
         let edges: Vec<_> = told(&self.source.cluster, buckets.clone()).collect();
         loop {
             let advances = vec![advance.clone()];
@@ -292,88 +409,17 @@ impl<'a> Follower<'a> {
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
-        self.sequence += 1;
         self.waiting = Default::default();
     }
 }
 
+fn marks(until: Timestamp, ledger: &Ledger) -> [Mark; 2] {
+    [(); 2].map(|()| Mark { until, ledger: ledger.clone() })
+}
+
 fn aggregator<'a>(shared: &Shared, now: &'a Now) -> Aggregator<'a, Now> {
-    let window = shared.window(clock::now());
+    let window = shared.window(shared.app.clock.now());
     // The end of the window moves on with the clock.
     let window = Span { until: Timestamp::MAX, ..window };
     Aggregator::new(now, Options { window, connections: CONNECTIONS, bucket: Some(BUCKET) })
-}
-
-fn moment(time: flow::Time) -> Option<Timestamp> {
-    let flow::Time { seconds, nanos } = time;
-    let nanos = seconds.checked_mul(1_000_000_000)?.checked_add(nanos.into())?;
-    Some(Timestamp::from_nanos(nanos))
-}
-
-/// A message as the reader of Hubble's JSON sees it.
-fn hubble(flow: &Flow, time: Option<Timestamp>) -> HubbleFlow<'_> {
-    let ip = flow.ip.as_ref();
-    HubbleFlow {
-        time,
-        node_name: &flow.node_name,
-        verdict: flow.verdict().as_str_name(),
-        kind: flow.r#type().as_str_name(),
-        source: end(ip.map(|ip| &*ip.source), flow.source.as_ref()),
-        destination: end(ip.map(|ip| &*ip.destination), flow.destination.as_ref()),
-        transport: flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()).map(transport),
-        is_reply: flow.is_reply.as_ref().map(|flag| flag.value),
-        reply: flow.reply,
-        event_type: flow.event_type.as_ref().map(|event| event.r#type),
-        point: match flow.trace_observation_point() {
-            flow::TraceObservationPoint::UnknownPoint => "",
-            point => point.as_str_name(),
-        },
-        translation_point: flow.sock_xlate_point().as_str_name(),
-        cookie: flow.socket_cookie,
-    }
-}
-
-fn end<'a>(ip: Option<&'a str>, endpoint: Option<&'a flow::Endpoint>) -> HubbleEnd<'a> {
-    let ip = ip.unwrap_or_default();
-    let Some(endpoint) = endpoint else { return HubbleEnd { ip, ..HubbleEnd::default() } };
-    let flow::Endpoint { namespace, labels, pod_name, workloads } = endpoint;
-    let workload = workloads.first().map(|workload| (&*workload.kind, &*workload.name));
-    HubbleEnd { ip, namespace, pod: pod_name, labels, workload }
-}
-
-fn transport(protocol: &layer4::Protocol) -> HubbleTransport {
-    let ports = |protocol, source, destination| HubbleTransport {
-        protocol,
-        source,
-        destination,
-        flags: TcpFlags::NONE,
-        icmp_type: 0,
-    };
-    match protocol {
-        layer4::Protocol::Tcp(flow::Tcp { source_port, destination_port, flags }) => {
-            let flags = flags.unwrap_or_default();
-            let set = [
-                (flags.fin, TcpFlags::FIN),
-                (flags.syn, TcpFlags::SYN),
-                (flags.rst, TcpFlags::RST),
-                (flags.psh, TcpFlags::PSH),
-                (flags.ack, TcpFlags::ACK),
-            ];
-            let flags = set.into_iter().filter(|(set, _)| *set);
-            let flags = flags.fold(TcpFlags::NONE, |all, (_, flag)| all.with(flag));
-            HubbleTransport { flags, ..ports("TCP", *source_port, *destination_port) }
-        }
-        layer4::Protocol::Udp(flow::Udp { source_port, destination_port }) => {
-            ports("UDP", *source_port, *destination_port)
-        }
-        layer4::Protocol::Sctp(flow::Sctp { source_port, destination_port }) => {
-            ports("SCTP", *source_port, *destination_port)
-        }
-        layer4::Protocol::IcmPv4(flow::IcmPv4 { r#type }) => {
-            HubbleTransport { icmp_type: *r#type, ..ports("ICMPv4", 0, 0) }
-        }
-        layer4::Protocol::IcmPv6(flow::IcmPv6 { r#type }) => {
-            HubbleTransport { icmp_type: *r#type, ..ports("ICMPv6", 0, 0) }
-        }
-    }
 }

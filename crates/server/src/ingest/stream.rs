@@ -19,7 +19,6 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::queue::{Job, Waiting};
 use super::{AgentIdentity, Shared};
-use crate::clock;
 
 /// How long an agent may take to say who it is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -173,7 +172,7 @@ impl ingest_server::Ingest for Service {
         let (words, heard) = watch::channel(Word::Stored(last_sequence));
         let outlet = Arc::new(Outlet(words));
         self.0.agents.begin(&agent.source, &outlet);
-        self.0.agents.hear(&agent.source.cluster, &agent.node, clock::now());
+        self.0.agents.hear(&agent.source.cluster, &agent.node);
         tokio::spawn(Arc::clone(&self.0).take_in(agent, inbound, outlet));
         let welcome = ServerMessage { kind: Some(server_message::Kind::Welcome(welcome)) };
         let words = WatchStream::from_changes(heard).map(|word| match word {
@@ -226,7 +225,7 @@ impl Shared {
                 break;
             }
             last = batch.sequence;
-            self.agents.hear(&agent.source.cluster, &agent.node, clock::now());
+            self.agents.hear(&agent.source.cluster, &agent.node);
             let room = tokio::select! {
                 () = outlet.failed() => break,
                 room = self.queue.room(batch.body.len()) => room,

@@ -1,6 +1,5 @@
 //! Logs sent by HTTP.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 
 use axum::body::Body;
@@ -9,18 +8,19 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use futures::StreamExt as _;
 use ringfence_model::Name;
-use ringfence_store::{AuditEntry, DropReason, Ledger, StoreError};
+use ringfence_store::{AuditEntry, Ledger, StoreError};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
+use utoipa::{OpenApi, ToSchema};
 
 use super::Ingest;
 use super::log::{LogError, Taken, digest};
+use crate::api::Dropped;
 use crate::auth::Admin;
-use crate::clock;
-use crate::problem::{Json, Kind, Path, Problem};
+use crate::problem::{Details, Json, Kind, MEDIA_TYPE, Path, Problem};
 
 /// What became of a log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receipt {
     /// SHA-256 of what was sent.
@@ -32,16 +32,30 @@ pub(super) struct Receipt {
     /// Those that came before.
     duplicate: u64,
     /// Those that were not stored, by reason.
-    dropped: BTreeMap<&'static str, u64>,
+    dropped: Dropped,
     /// Edges stored, counted anew in every minute.
     edges: usize,
     /// First moment.
+    #[schema(format = DateTime)]
     first: Option<String>,
     /// Just after the last moment.
+    #[schema(format = DateTime)]
     last: Option<String>,
 }
 
-/// Takes a log in.
+/// What `docs/openapi.json` says of the request below.
+#[derive(OpenApi)]
+#[openapi(paths(take))]
+pub(crate) struct Description;
+
+/// Takes a flow log in, of `hubble observe -o jsonpb` or of Ringfence records, plain or compressed with gzip or zstd.
+/// The same log counts once, however often it is sent.
+#[utoipa::path(post, path = "/clusters/{cluster}/flows", operation_id = "sendFlows", tag = "server",
+    params(("cluster" = String, Path)), request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = Receipt),
+        (status = "default", body = Details, content_type = MEDIA_TYPE),
+    ))]
 pub(super) async fn take(
     State(ingest): State<Ingest>,
     Admin(principal): Admin,
@@ -60,15 +74,14 @@ pub(super) async fn take(
     if length.is_some_and(|length: u64| length > limit) {
         return Err(Problem::too_large(limit));
     }
-    let file = tempfile::tempfile_in(&shared.options.scratch)
-        .map_err(|fault| Problem::internal(&fault))?;
+    let file = shared.options.scratch.file().map_err(|fault| no_room(&fault))?;
     let file = spool(body, file, limit).await?;
     let hashed = tokio::task::spawn_blocking(move || digest(&file).map(|digest| (file, digest)));
     let hashed = hashed.await.map_err(|_| Problem::unavailable("the server stops"))?;
     let (file, digest) = hashed.map_err(|fault| Problem::internal(&fault))?;
     let taken = shared.log(&cluster, file, digest, "the log".to_owned()).await.map_err(problem)?;
     let entry = AuditEntry {
-        at: clock::now(),
+        at: shared.app.clock.now(),
         who: principal.name,
         action: "data.flows".to_owned(),
         object: cluster.to_string(),
@@ -128,20 +141,9 @@ fn receipt(taken: Taken) -> Receipt {
         received,
         stored,
         duplicate,
-        dropped: dropped.into_iter().map(|(reason, count)| (label(reason), count)).collect(),
+        dropped: Dropped::from(&dropped),
         edges,
         first: window.map(|window| moment(window.from)),
         last: window.map(|window| moment(window.until)),
-    }
-}
-
-const fn label(reason: DropReason) -> &'static str {
-    match reason {
-        DropReason::Malformed => "malformed",
-        DropReason::Oversized => "oversized",
-        DropReason::LostAtSource => "lostAtSource",
-        DropReason::NoConnection => "noConnection",
-        DropReason::OutsideRetention => "outsideRetention",
-        DropReason::ForeignNode => "foreignNode",
     }
 }

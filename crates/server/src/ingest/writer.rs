@@ -19,7 +19,6 @@ use super::counted::counted;
 use super::queue::{Job, Ready, Waiting};
 use super::stats::{Stats, add};
 use crate::app::App;
-use crate::clock;
 use crate::event::Event;
 
 /// Seconds of the time buckets that batches are counted in. The store cuts them down to its own.
@@ -180,7 +179,7 @@ impl Writer {
 
     /// What a group comes to.
     fn count(&self, group: &Group) -> Counted {
-        let now = clock::now();
+        let now = self.app.clock.now();
         let window = Span {
             from: self.retention.map_or(Timestamp::MIN, |retention| {
                 Timestamp::from_nanos(now.nanos().saturating_sub(retention))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringfence_store::{Retention, Sqlite};
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::shutdown::Shutdown;
 
 /// The pause when nothing is left to do.
@@ -15,11 +15,16 @@ const REST: Duration = Duration::from_mins(5);
 const BREATH: Duration = Duration::from_millis(200);
 
 /// Removes what is too old or too much, a little at a time, until the shutdown.
-pub(super) async fn run(store: Arc<Sqlite>, retention: Retention, shutdown: Shutdown) {
+pub(super) async fn run(
+    store: Arc<Sqlite>,
+    retention: Retention,
+    clock: Clock,
+    shutdown: Shutdown,
+) {
     loop {
         let done = tokio::task::spawn_blocking({
-            let store = Arc::clone(&store);
-            move || store.maintain(clock::now(), &retention)
+            let (store, now) = (Arc::clone(&store), clock.now());
+            move || store.maintain(now, &retention)
         });
         let pause = match done.await {
             Ok(Ok(done)) => {

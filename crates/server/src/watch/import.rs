@@ -10,7 +10,6 @@ use ringfence_store::{ObjectChange, ObjectKey, StoreError};
 
 use super::load;
 use crate::App;
-use crate::clock::now;
 
 /// Why a cluster was not imported. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +39,8 @@ pub fn import(
     if diagnostics.iter().any(|found| found.severity == Severity::Error) {
         return Err(ImportError::Unreadable(diagnostics));
     }
-    let present = Span { from: now(), until: Timestamp::MAX };
+    let now = app.clock.now();
+    let present = Span { from: now, until: Timestamp::MAX };
     let mut before: BTreeSet<ObjectKey> = BTreeSet::new();
     for version in app.store.objects(cluster, present)? {
         if !version.deleted {
@@ -53,7 +53,7 @@ pub fn import(
         before.remove(&key);
         changes.push(ObjectChange { key, at: since, json: Some(json) });
     }
-    let gone = before.into_iter().map(|key| ObjectChange { key, at: now(), json: None });
+    let gone = before.into_iter().map(|key| ObjectChange { key, at: now, json: None });
     changes.extend(gone);
     app.store.record_objects(cluster, &changes)?;
     load(app, cluster)?;

@@ -17,7 +17,6 @@ use super::history::History;
 use super::present;
 use super::stock::Stock;
 use crate::App;
-use crate::clock::now;
 use crate::cluster::{Cluster, View};
 use crate::event::Event;
 use crate::shutdown::Shutdown;
@@ -63,7 +62,8 @@ impl Updater {
     pub(super) fn new(app: Arc<App>, cluster: Arc<Cluster>) -> Self {
         let mut stock = Stock::new(cluster.name());
         let mut unread = None;
-        let window = present();
+        let now = app.clock.now();
+        let window = present(now);
         match app.store.objects(cluster.name(), window) {
             Ok(versions) => stock.restore(versions, window.until),
             Err(error) => {
@@ -71,7 +71,7 @@ impl Updater {
                 unread = Some(Diagnostic::error("history-unread", message));
             }
         }
-        let conditions = Conditions::new(!stock.is_empty(), now());
+        let conditions = Conditions::new(!stock.is_empty(), now);
         let configuration = configuration(&*app.store, cluster.name());
         let inventory = Arc::clone(&cluster.view().inventory);
         let mut updater = Self {
@@ -119,7 +119,7 @@ impl Updater {
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await },
                     if due.is_some() => self.refresh(),
                 Some(fault) = fault.recv() => {
-                    if self.conditions.fail(&fault, now()) {
+                    if self.conditions.fail(&fault, self.app.clock.now()) {
                         self.tell();
                     }
                 }
@@ -147,7 +147,7 @@ impl Updater {
     }
 
     fn take(&mut self, (resource, notice): Message) {
-        let at = now();
+        let at = self.app.clock.now();
         let kind = resource.kind();
         match notice {
             Notice::State(state) => {

@@ -9,6 +9,7 @@
 
 mod archive;
 mod client;
+mod clock;
 mod gate;
 mod idle;
 mod limits;

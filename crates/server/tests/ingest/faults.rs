@@ -12,7 +12,7 @@ use ringfence_store::{DropReason, Ledger, Sqlite};
 use tonic::Code;
 
 use crate::agent::{Agent, Record, batch, channel, hello};
-use crate::server::{GRPC, now, prod, start};
+use crate::server::{GRPC, Hands, now, prod, start, start_by};
 use crate::stalled::Stalled;
 
 fn store() -> Arc<Sqlite> {
@@ -127,6 +127,53 @@ async fn records_of_a_clock_that_jumped_are_not_stored() {
     agent.acknowledged(5).await.unwrap();
     let dropped = [(DropReason::OutsideRetention, 3), (DropReason::Malformed, 1)].into();
     assert_eq!(server.ledger("n1"), Ledger { received: 5, stored: 1, duplicate: 0, dropped });
+}
+
+/// The clock of the server itself: batches seem to come from the future, and go; or from the past, and stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_servers_clock_jumps_what_is_dropped_is_counted() {
+    let base = now();
+    let hands = Hands::at(base);
+    let options = Options { retention: Some(Duration::from_hours(48)), ..Options::default() };
+    let server = start_by(store(), options, hands.clock()).await;
+    let mut agent = Agent::connect(server.address, hello("n1", 1)).await.unwrap();
+    // An hour back, an hour and a day forward, to a week ahead, and to where it was.
+    for (sequence, seconds) in [(1, -3_600), (2, 90_000), (3, 604_800), (4, -691_200)] {
+        hands.turn(seconds);
+        agent.send(batch(sequence, base, &one())).await.unwrap();
+        agent.acknowledged(sequence).await.unwrap();
+    }
+    let dropped = [(DropReason::OutsideRetention, 2)].into();
+    assert_eq!(server.ledger("n1"), Ledger { received: 4, stored: 2, duplicate: 0, dropped });
+}
+
+/// Which nodes have an agent is a matter of how long ago it was heard, whatever the clock says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_servers_clock_jumps_agents_are_known_as_long_as_they_should() {
+    // From `web` on n1 to `api` on n2, as the agent of n2 tells it.
+    let from_web = [Record::server("10.0.2.1", "10.0.1.1", 8080, 1)];
+    let presence = Duration::from_millis(300);
+    for (jump, wait, known) in [
+        (0, Duration::ZERO, true),
+        (86_400, Duration::ZERO, true),
+        (-3_600, Duration::ZERO, true),
+        (-3_600, 2 * presence, false),
+    ] {
+        let base = now();
+        let hands = Hands::at(base);
+        let ahead = Duration::from_hours(2);
+        let options = Options { presence, ahead, ..Options::default() };
+        let server = start_by(store(), options, hands.clock()).await;
+        let mut other = Agent::connect(server.address, hello("n2", 1)).await.unwrap();
+        drop(Agent::connect(server.address, hello("n1", 1)).await.unwrap());
+        hands.turn(jump);
+        tokio::time::sleep(wait).await;
+        other.send(batch(1, base, &from_web)).await.unwrap();
+        other.acknowledged(1).await.unwrap();
+        let counts = server.edges()[0].counts;
+        let sides = (counts.server.opened, counts.alone.opened);
+        assert_eq!(sides, if known { (1, 0) } else { (0, 1) }, "{jump} s, {wait:?}");
+    }
 }
 
 /// While the disk stalls, the queue fills to its limit, agents wait, and nothing is acknowledged.

@@ -111,6 +111,36 @@ async fn logs_that_cannot_be_stored_are_refused_whole() {
     assert!(server.edges().is_empty());
 }
 
+/// What was sent of a log lies in the directory of the server, without a name, until the log is read.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_kept_where_the_server_keeps_its_data() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("scratch");
+    let scratch = ringfence_server::ingest::Scratch::open(&path).unwrap();
+    let server = server(Options { scratch, ..Options::default() }).await;
+    let (mut send, parts) = futures::channel::mpsc::channel::<Result<String, std::io::Error>>(1);
+    let ingest = server.ingest.clone();
+    let answer = tokio::spawn(async move {
+        let principal = Principal { name: "somebody".into(), role: Role::Admin };
+        let request = Request::post("/api/v1/clusters/prod/flows").extension(principal);
+        ingest.router().oneshot(request.body(Body::from_stream(parts)).unwrap()).await.unwrap()
+    });
+    let open_files = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+        let open = open.filter_map(|file| std::fs::read_link(file.path()).ok());
+        open.filter(|file| file.starts_with(&path)).count()
+    };
+    send.try_send(Ok(record(1, 8080, 1))).unwrap();
+    while open_files() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0, "it has no name");
+    drop(send);
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(open_files(), 0);
+}
+
 /// The address of `api` belonged to another pod when the log was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_log_is_resolved_as_the_cluster_was() {

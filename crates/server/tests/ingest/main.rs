@@ -6,6 +6,8 @@ mod faults;
 mod kill;
 mod logs;
 mod relay;
+mod relay_kill;
+mod relay_tls;
 mod server;
 mod stalled;
 mod storm;

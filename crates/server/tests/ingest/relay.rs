@@ -9,14 +9,18 @@ use ringfence_proto::flow::{
 };
 use ringfence_server::config;
 use ringfence_server::ingest::Options;
-use ringfence_store::{DropReason, Ledger, SourceKey, SourceKind, Sqlite};
+use ringfence_store::{DropReason, Ledger, SourceKey, SourceKind, Sqlite, Store};
 use ringfence_testkit::Relay;
 
-use crate::server::{Server, now, prod, show, start};
+use crate::server::{Hands, Server, now, prod, show, start, start_by};
 
 /// A packet of a connection between `web` and `api`, some seconds after the beginning.
 fn packet(base: u64, second: u64, client_port: u32, reply: bool, flags: TcpFlags) -> Flow {
-    let nanos = base + second * 1_000_000_000;
+    packet_at(base + second * 1_000_000_000, client_port, reply, flags)
+}
+
+/// The same, so many nanoseconds after 1970.
+pub(crate) fn packet_at(nanos: u64, client_port: u32, reply: bool, flags: TcpFlags) -> Flow {
     let pod = |name: &str, workload: &str| Endpoint {
         namespace: "shop".into(),
         labels: vec![format!("k8s:app={workload}")],
@@ -50,31 +54,51 @@ fn packet(base: u64, second: u64, client_port: u32, reply: bool, flags: TcpFlags
     }
 }
 
-const SYN: TcpFlags = TcpFlags { syn: true, fin: false, rst: false, psh: false, ack: false };
-const ACK: TcpFlags = TcpFlags { ack: true, syn: false, fin: false, rst: false, psh: false };
+pub(crate) const SYN: TcpFlags =
+    TcpFlags { syn: true, fin: false, rst: false, psh: false, ack: false };
+pub(crate) const ACK: TcpFlags =
+    TcpFlags { ack: true, syn: false, fin: false, rst: false, psh: false };
 
-async fn follow(relay: &Relay) -> Server {
-    let options = Options { step: Duration::from_millis(50), ..Options::default() };
-    let server = start(Arc::new(Sqlite::in_memory().unwrap()), options).await;
-    let relay = config::Relay { cluster: prod(), address: relay.url(), ca: None, identity: None };
-    server.ingest.relays(&[relay]);
+/// How a relay is reached without TLS.
+pub(crate) fn plain(address: &str) -> config::Relay {
+    let address = address.to_owned();
+    config::Relay { cluster: prod(), address, ca: None, identity: None, server_name: None }
+}
+
+/// Steps so short that a test does not take long.
+pub(crate) fn quick() -> Options {
+    Options { step: Duration::from_millis(50), ..Options::default() }
+}
+
+async fn follow(relay: &Relay, store: &Arc<Sqlite>, hands: &Hands) -> Server {
+    let server = start_by(Arc::clone(store) as _, quick(), hands.clock()).await;
+    server.ingest.relays(&[plain(&relay.url())]);
     server
 }
 
-fn ledger(server: &Server, relay: &Relay) -> Ledger {
-    let key =
-        SourceKey { cluster: prod(), kind: SourceKind::Hubble, name: relay.url().as_str().into() };
-    let state = server.app.store.source(&key).unwrap();
+/// Waits until the relay was asked so often.
+async fn asked(relay: &Relay, times: usize) {
+    while relay.requests().len() < times {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(crate) fn key(relay: &Relay) -> SourceKey {
+    SourceKey { cluster: prod(), kind: SourceKind::Hubble, name: relay.url().as_str().into() }
+}
+
+pub(crate) fn ledger(store: &dyn Store, relay: &Relay) -> Ledger {
+    let state = store.source(&key(relay)).unwrap();
     let ledger = state.map(|state| state.ledger).unwrap_or_default();
     assert!(ledger.adds_up(), "{ledger:?}");
     ledger
 }
 
-/// Waits until so many messages are in the ledger.
-async fn received(server: &Server, relay: &Relay, messages: u64) -> Ledger {
+/// Waits until so many messages are in the ledger, those that came before apart.
+pub(crate) async fn received(server: &Server, relay: &Relay, messages: u64) -> Ledger {
     loop {
-        let ledger = ledger(server, relay);
-        if ledger.received >= messages {
+        let ledger = ledger(&*server.app.store, relay);
+        if ledger.received - ledger.duplicate >= messages {
             return ledger;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -84,8 +108,11 @@ async fn received(server: &Server, relay: &Relay, messages: u64) -> Ledger {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_count_once_over_steps_and_breaks() {
     let relay = Relay::start().await.unwrap();
-    let server = follow(&relay).await;
     let base = now();
+    let (store, hands) = (Arc::new(Sqlite::in_memory().unwrap()), Hands::at(base));
+    let server = follow(&relay, &store, &hands).await;
+    asked(&relay, 1).await;
+    hands.turn(100);
     for port in 40_000..40_010 {
         relay.say(packet(base, 1, port, false, SYN));
         relay.say(packet(base, 1, port, true, TcpFlags { ack: true, ..SYN }));
@@ -106,9 +133,9 @@ async fn connections_count_once_over_steps_and_breaks() {
     for port in 40_000..40_011 {
         relay.say(packet(base, 70, port, false, ACK));
     }
-    // Those of the first second are before what is asked for now, except those at that very moment.
     let second = received(&server, &relay, 32).await;
-    assert_eq!(second.stored + second.dropped[&DropReason::NoConnection], second.received);
+    assert_eq!((second.received, second.stored, second.duplicate), (32, 21, 0));
+    assert_eq!(second.dropped, first.dropped);
     let requests = relay.requests();
     assert!(requests.len() >= 2);
     assert_ne!(requests[0].since, requests[1].since, "{requests:?}");
@@ -126,20 +153,73 @@ async fn nothing_is_lost_at_the_end() {
     let relay = Relay::start().await.unwrap();
     let options = Options { step: Duration::from_hours(1), ..Options::default() };
     let server = start(Arc::new(Sqlite::in_memory().unwrap()), options).await;
-    let away = config::Relay { cluster: prod(), address: relay.url(), ca: None, identity: None };
-    server.ingest.relays(&[away]);
+    server.ingest.relays(&[plain(&relay.url())]);
+    asked(&relay, 1).await;
     let base = now();
-    while relay.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    relay.say(packet(base, 1, 40_000, false, SYN));
-    relay.say(Flow { ip: None, ..packet(base, 1, 40_001, false, SYN) });
-    relay.say(Flow { time: None, ..packet(base, 1, 40_001, false, SYN) });
+    relay.say(packet(base, 0, 40_000, false, SYN));
+    relay.say(Flow { ip: None, ..packet(base, 0, 40_001, false, SYN) });
+    relay.say(Flow { time: None, ..packet(base, 0, 40_001, false, SYN) });
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.trigger.request();
     server.ingest.drain().await;
-    let ledger = ledger(&server, &relay);
+    let ledger = ledger(&*server.app.store, &relay);
     let dropped = [(DropReason::Malformed, 1), (DropReason::NoConnection, 1)].into();
     assert_eq!(ledger, Ledger { received: 3, stored: 1, duplicate: 0, dropped });
     assert_eq!(server.edges().len(), 1);
+}
+
+/// Connections outlast the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_is_known_after_a_restart() {
+    let relay = Relay::start().await.unwrap();
+    let base = now();
+    let (store, hands) = (Arc::new(Sqlite::in_memory().unwrap()), Hands::at(base));
+    let server = follow(&relay, &store, &hands).await;
+    asked(&relay, 1).await;
+    hands.turn(100);
+    for port in 40_000..40_010 {
+        relay.say(packet(base, 1, port, false, SYN));
+    }
+    received(&server, &relay, 10).await;
+    server.stop().await;
+    // While the server is away the connections go on, and others begin.
+    for port in 40_000..40_015 {
+        relay.say(packet(base, 50, port, false, ACK));
+    }
+    let server = follow(&relay, &store, &hands).await;
+    let ledger = received(&server, &relay, 25).await;
+    let all = Ledger { received: 35, stored: 25, duplicate: 10, dropped: [].into() };
+    assert_eq!(ledger, all);
+    assert_eq!(show(&server.edges()), "shop/Pod/web -> shop/Pod/api TCP/8080: 15/0/0 0+0");
+    // A relay that starts again has forgotten them; the server has not.
+    relay.forget();
+    asked(&relay, 3).await;
+    for port in 40_000..40_016 {
+        relay.say(packet(base, 90, port, false, ACK));
+    }
+    let ledger = received(&server, &relay, 41).await;
+    assert_eq!((ledger.stored, ledger.duplicate), (41, 10));
+    assert_eq!(show(&server.edges()), "shop/Pod/web -> shop/Pod/api TCP/8080: 16/0/0 0+0");
+    server.stop().await;
+}
+
+/// The clock was a day ahead when the relay was first followed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_is_followed_when_the_clock_jumps_back() {
+    let relay = Relay::start().await.unwrap();
+    let base = now();
+    let (store, hands) = (Arc::new(Sqlite::in_memory().unwrap()), Hands::at(base));
+    hands.turn(86_400);
+    let server = follow(&relay, &store, &hands).await;
+    asked(&relay, 1).await;
+    hands.turn(-86_400);
+    asked(&relay, 2).await;
+    hands.turn(100);
+    relay.say(packet(base, 1, 40_000, false, SYN));
+    // Another clock is ahead now: that of a node.
+    relay.say(packet(base, 3_600, 40_001, false, SYN));
+    let ledger = received(&server, &relay, 2).await;
+    let dropped = [(DropReason::OutsideRetention, 1)].into();
+    assert_eq!(ledger, Ledger { received: 2, stored: 1, duplicate: 0, dropped });
+    server.stop().await;
 }

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use ringfence_inventory::Inventory;
 use ringfence_kube::read::Reader;
 use ringfence_model::review::ClusterCidrs;
-use ringfence_model::{Name, Span};
+use ringfence_model::{Name, Span, Timestamp};
 use ringfence_server::App;
+use ringfence_server::clock::Clock;
 use ringfence_server::cluster::{Sync, SyncOrigin, View};
 use ringfence_server::ingest::{Ingest, Options};
 use ringfence_server::shutdown::{Shutdown, Trigger};
@@ -55,8 +57,33 @@ pub(crate) fn publish(app: &App, objects: &str) {
     app.cluster_or_new(&prod()).publish(View { inventory: Arc::new(inventory), diagnostics, sync });
 }
 
+/// A clock that a test sets.
+#[derive(Clone)]
+pub(crate) struct Hands(Arc<AtomicI64>);
+
+impl Hands {
+    /// It stands still.
+    pub(crate) fn at(nanos: u64) -> Self {
+        Self(Arc::new(AtomicI64::new(nanos.try_into().unwrap())))
+    }
+
+    pub(crate) fn turn(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let hands = Arc::clone(&self.0);
+        Clock::new(move || Timestamp::from_nanos(hands.load(Ordering::Relaxed)))
+    }
+}
+
 pub(crate) async fn start(store: Arc<dyn Store>, options: Options) -> Server {
-    let app = Arc::new(App::new(store));
+    start_by(store, options, Clock::default()).await
+}
+
+/// By another clock than the machine's.
+pub(crate) async fn start_by(store: Arc<dyn Store>, options: Options, clock: Clock) -> Server {
+    let app = Arc::new(App::with_clock(store, clock));
     publish(&app, OBJECTS);
     let (trigger, shutdown) = Shutdown::new();
     let ingest = Ingest::start(Arc::clone(&app), options, shutdown).unwrap();

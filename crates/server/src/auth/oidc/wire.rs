@@ -1,6 +1,5 @@
 //! How the provider is spoken to.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -26,6 +25,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
+
+use crate::chain::Chain;
 
 /// How long the provider may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -128,8 +129,11 @@ impl Https {
 
     async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpsError> {
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let response =
-            self.0.request(request).await.map_err(|e| HttpsError::Connection(chain(&e)))?;
+        let response = self
+            .0
+            .request(request)
+            .await
+            .map_err(|e| HttpsError::Connection(Chain(&e).to_string()))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, LONGEST).collect().await.map_err(|_| HttpsError::Answer)?;
         Ok(HttpResponse::from_parts(parts, body.to_bytes().to_vec()))
@@ -145,15 +149,4 @@ impl<'c> AsyncHttpClient<'c> for Https {
             tokio::time::timeout(PATIENCE, self.ask(request)).await.map_err(|_| HttpsError::Slow)?
         })
     }
-}
-
-/// An error and what it comes from, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
