@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use ringfence_server::auth::Secret;
+use ringfence_testkit::Authority;
+use ringfence_testkit::authority::LATE;
 
 use crate::client::{ask, get};
 use crate::provider::Issuer;
@@ -32,6 +34,23 @@ async fn on_loopback_everybody_is_local() {
     assert_eq!(nothing.headers["cache-control"], "no-store");
     let document = get(&format!("{url}api/v1/openapi.json"), &[]).await.json();
     assert_eq!(document["openapi"], "3.1.0");
+    server.stop().await;
+}
+
+/// Nothing of anybody's flows lies where others can read it, or stays there.
+#[tokio::test]
+async fn the_directory_for_logs_is_the_servers_own_and_begins_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let scratch = directory.path().join("ringfence.db-scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    std::fs::write(scratch.join("left"), "of a server that died").unwrap();
+    let Running { server, directory: _directory } = start_in(directory, "").await.unwrap();
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&scratch).unwrap().permissions().mode() & 0o777, 0o700);
+    }
     server.stop().await;
 }
 
@@ -139,20 +158,59 @@ async fn a_session_needs_its_csrf_token() {
     server.stop().await;
 }
 
-/// A server that sends people to an issuer.
-async fn with_provider(issuer: &Issuer) -> Running {
-    let config = format!(
+/// What sends people to an issuer.
+fn provider(issuer: &Issuer, more: &str) -> String {
+    format!(
         "publicUrl: http://127.0.0.1:1\nauthentication:\n  oidc:\n    issuer: {}\n    clientId: ringfence\n    \
-         scopes: [groups]\n    roleClaim: groups\n    roles: {{viewer: [everybody], admin: [platform]}}\n",
+         scopes: [groups]\n    roleClaim: groups\n    roles: {{viewer: [everybody], admin: [platform]}}\n{more}",
         issuer.url
+    )
+}
+
+/// The issuer is one that only the organisation itself knows.
+#[tokio::test]
+async fn the_openid_provider_is_known_by_its_authority() {
+    let (own, foreign) = (Authority::new("own").unwrap(), Authority::new("foreign").unwrap());
+    let issuer = Issuer::start_tls(&own.loopback(LATE).unwrap()).await;
+    let with_ca = async |ca: Option<&Authority>| {
+        let directory = tempfile::tempdir().unwrap();
+        let more = ca.map_or("", |ca| {
+            std::fs::write(directory.path().join("ca.crt"), &ca.pem).unwrap();
+            "    ca: ca.crt\n"
+        });
+        start_in(directory, &provider(&issuer, more)).await.unwrap()
+    };
+    let Running { server, directory: _directory } = with_ca(Some(&own)).await;
+    let url = server.url();
+    let departure = get(&format!("{url}api/v1/login/oidc"), &[]).await;
+    assert_eq!(departure.status, 303, "{}", departure.text());
+    let page = departure.headers["location"].to_str().unwrap();
+    assert!(page.starts_with("https://127.0.0.1:"), "{page}");
+    let back = issuer.log_in(page, r#"["platform"]"#, true);
+    let back = back.replace("http://127.0.0.1:1/", &url);
+    let arrival = get(&back, &[("cookie", &departure.cookies())]).await;
+    assert_eq!(arrival.status, 303, "{}", arrival.text());
+    let me = get(&format!("{url}api/v1/me"), &[("cookie", &arrival.cookies())]).await.json();
+    assert_eq!(
+        (me["name"].as_str(), me["role"].as_str()),
+        (Some("ada@example.org"), Some("admin"))
     );
-    start(&config).await
+    server.stop().await;
+
+    for ca in [None, Some(&foreign)] {
+        let Running { server, directory: _directory } = with_ca(ca).await;
+        let refused = get(&format!("{}api/v1/login/oidc", server.url()), &[]).await;
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        let detail = "the OpenID provider does not answer as it should";
+        assert_eq!(refused.json()["detail"], detail);
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn the_openid_provider_lets_in() {
     let issuer = Issuer::start().await;
-    let Running { server, directory: _directory } = with_provider(&issuer).await;
+    let Running { server, directory: _directory } = start(&provider(&issuer, "")).await;
     let url = server.url();
     let methods = get(&format!("{url}api/v1/login"), &[]).await.json();
     assert_eq!(methods["oidc"], "/api/v1/login/oidc");

@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::{Json, Router, routing};
 use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
 use openidconnect::{JsonWebKeyId, PkceCodeChallenge, PkceCodeVerifier, PrivateSigningKey as _};
+use ringfence_testkit::Encrypted;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 pub(crate) struct Issuer {
     pub(crate) url: String,
@@ -23,8 +25,23 @@ struct Shared {
 
 impl Issuer {
     pub(crate) async fn start() -> Self {
-        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
+        let (issuer, router) = Self::at(url);
+        tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
+        issuer
+    }
+
+    /// Over TLS, with a certificate and its key.
+    pub(crate) async fn start_tls(pair: &(String, String)) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (issuer, router) = Self::at(format!("https://{}", socket.local_addr().unwrap()));
+        let socket = Encrypted::new(socket, pair, None).unwrap();
+        tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
+        issuer
+    }
+
+    fn at(url: String) -> (Self, Router) {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let id = Some(JsonWebKeyId::new("one".to_owned()));
         let key = CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pair.serialize_pem(), id).unwrap();
@@ -34,8 +51,7 @@ impl Issuer {
             .route("/keys", routing::get(keys))
             .route("/token", routing::post(token))
             .with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
-        Self { url, state }
+        (Self { url, state }, router)
     }
 
     /// What the login page does: checks the request, makes a code, and says where to send the browser.
