@@ -1,9 +1,14 @@
 //! What API servers do to those who watch them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use ringfence_server::cluster::KindState;
+use ringfence_model::Timestamp;
+use ringfence_server::App;
+use ringfence_server::clock::Clock;
+use ringfence_server::cluster::{KindState, View};
+use ringfence_store::{Sqlite, Store};
 use ringfence_testkit::ApiServer;
 use ringfence_testkit::api_server::{Asked, Expiry};
 use serde_json::json;
@@ -165,7 +170,7 @@ async fn an_api_server_that_is_gone_is_waited_for() -> Outcome {
     lab.synced("c").await?;
     let before = ringfence_server::clock::now();
     server.stop().await;
-    let stale = |view: &ringfence_server::cluster::View| match state(view, "Pod") {
+    let stale = |view: &View| match state(view, "Pod") {
         Some(KindState::Stale { since, fault }) => Some((*since, fault.clone())),
         _ => None,
     };
@@ -174,9 +179,7 @@ async fn an_api_server_that_is_gone_is_waited_for() -> Outcome {
     assert!(since >= before);
     assert!(has_pod(&view, "shop/web-1"), "objects stay as they were");
     // It stays stale since the same moment, however often it is tried.
-    let refused = |view: &ringfence_server::cluster::View| {
-        stale(view).is_some_and(|(_, fault)| fault.contains("refused"))
-    };
+    let refused = |view: &View| stale(view).is_some_and(|(_, fault)| fault.contains("refused"));
     let view = lab.until("c", EVENTUALLY, "refused", refused).await?;
     assert_eq!(stale(&view).ok_or("not stale")?.0, since);
     server.apply(web("web-2", "10.0.0.2"));
@@ -227,7 +230,7 @@ async fn objects_that_cannot_be_read_are_told() -> Outcome {
     let lab = Lab::new(&[("c", &server)]).await?;
     let view = lab.synced("c").await?;
     assert!(has_pod(&view, "shop/web-1"));
-    let told = |view: &ringfence_server::cluster::View| {
+    let told = |view: &View| {
         view.diagnostics.iter().any(|d| d.subject.as_deref() == Some("NetworkPolicy shop/bad"))
     };
     assert!(told(&view), "{:?}", view.diagnostics);
@@ -242,7 +245,7 @@ async fn objects_that_cannot_be_read_are_told() -> Outcome {
 async fn a_kubeconfig_that_does_not_do_is_told() -> Outcome {
     use ringfence_server::config::{Access, LiveCluster};
     let (_trigger, shutdown) = ringfence_server::shutdown::Shutdown::new();
-    let app = Arc::new(ringfence_server::App::new(Arc::new(ringfence_store::Sqlite::in_memory()?)));
+    let app = Arc::new(App::new(Arc::new(Sqlite::in_memory()?)));
     let access = Access::Kubeconfig { path: Some("/nonexistent/config".into()), context: None };
     let clusters = [LiveCluster { name: "c".parse()?, access }];
     let mut events = app.events.watch();
@@ -258,5 +261,52 @@ async fn a_kubeconfig_that_does_not_do_is_told() -> Outcome {
         }
     })
     .await?;
+    Ok(())
+}
+
+/// What is there is there, whatever the clock of the machine says; and it is known after a restart too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_leaves_the_cluster_as_it_is() -> Outcome {
+    let server = ApiServer::start().await?;
+    let files = tempfile::tempdir()?;
+    let path = files.path().join("config");
+    std::fs::write(&path, ApiServer::kubeconfig(&[("c", &server)]))?;
+    let jump = Arc::new(AtomicI64::new(0));
+    let clock = {
+        let jump = Arc::clone(&jump);
+        let now = ringfence_server::clock::now;
+        move || Timestamp::from_nanos(now().nanos() + jump.load(Ordering::Relaxed) * 1_000_000_000)
+    };
+    let store: Arc<dyn Store> = Arc::new(Sqlite::in_memory()?);
+    let app = || App::with_clock(Arc::clone(&store), Clock::new(clock.clone()));
+    let contexts = [("c", Some("c"))];
+    server.apply(web("web-0", "10.0.0.1"));
+    let lab = Lab::by_clock(app(), &path, &contexts).await?;
+    lab.synced("c").await?;
+    for (n, seconds) in [(1, 86_400), (2, -3_600), (3, 3_650 * 86_400), (4, 0)] {
+        jump.store(seconds, Ordering::Relaxed);
+        let (old, new) = (format!("web-{}", n - 1), format!("web-{n}"));
+        server.apply(web(&new, &format!("10.0.0.{}", n + 1)));
+        server.delete("Pod", "shop", &old);
+        let (old, new) = (format!("shop/{old}"), format!("shop/{new}"));
+        lab.until("c", EVENTUALLY, "as it is", |view| has_pod(view, &new) && !has_pod(view, &old))
+            .await?;
+        server.stop().await;
+        let stale = |view: &View| match state(view, "Pod") {
+            Some(KindState::Stale { since, .. }) => Some(*since),
+            _ => None,
+        };
+        let view = lab.until("c", EVENTUALLY, "stale", |view| stale(view).is_some()).await?;
+        let ago = clock().seconds_since(stale(&view).ok_or("not stale")?);
+        assert!((0.0..60.0).contains(&ago), "stale since {ago} s by the clock");
+        server.come_back().await?;
+        lab.until("c", EVENTUALLY, "back", is_synced).await?;
+    }
+    lab.end().await;
+    jump.store(-3_600, Ordering::Relaxed);
+    server.stop().await;
+    let lab = Lab::by_clock(app(), &path, &contexts).await?;
+    lab.until("c", EVENTUALLY, "known", |view| has_pod(view, "shop/web-4")).await?;
+    lab.end().await;
     Ok(())
 }

@@ -63,7 +63,16 @@ impl Lab {
         path: &Path,
         contexts: &[(&str, Option<&str>)],
     ) -> Outcome<Self> {
-        let app = Arc::new(App::new(store));
+        Self::by_clock(App::new(store), path, contexts).await
+    }
+
+    /// The same with an app, which brings its own clock.
+    pub(crate) async fn by_clock(
+        app: App,
+        path: &Path,
+        contexts: &[(&str, Option<&str>)],
+    ) -> Outcome<Self> {
+        let app = Arc::new(app);
         let clusters = contexts.iter().map(|(name, context)| -> Outcome<LiveCluster> {
             let context = context.map(str::to_owned);
             let access = Access::Kubeconfig { path: Some(path.to_owned()), context };
