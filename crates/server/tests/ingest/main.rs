@@ -9,5 +9,6 @@ mod relay;
 mod relay_kill;
 mod relay_tls;
 mod server;
+mod soak;
 mod stalled;
 mod storm;
