@@ -3,114 +3,177 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
-use ringfence_model::PodRef;
-use ringfence_model::object::Objects;
-use thiserror::Error;
+use ringfence_model::object::{Objects, Pod};
+use ringfence_model::{Name, PodRef};
 
+use crate::LabError;
+use crate::command::{batch, run};
 use crate::services;
 
 /// Every pod's way out: an address that the node's end of each link has.
 const GATEWAY: &str = "169.254.1.1";
 const GATEWAY_V6: &str = "fe80::1";
 const GATEWAY_MAC: &str = "ee:ee:ee:ee:ee:ee";
+/// The world, on the wire that joins it and the nodes.
+const WORLD: &str = "fe80::f";
 
-/// Why there is no lab.
-#[derive(Debug, Error)]
-pub enum LabError {
-    /// A command that is not there or fails.
-    #[error("{command} failed: {message}")]
-    Command {
-        /// The command with its arguments.
-        command: String,
-        /// What it said.
-        message: String,
-    },
-    /// A namespace that cannot be entered or set up.
-    #[error("network namespace {name}")]
-    Namespace {
-        /// Its name.
-        name: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A pod that has no namespace of its own here.
-    #[error("pod {0} is not in the lab")]
-    NoPod(PodRef),
-}
-
-/// Namespaces for the running pods of a cluster, and one for its nodes. They are gone with this, unless it is
-/// [left](Self::leave).
+/// Namespaces for the nodes of a cluster, its running pods, and the world around. They are gone with this, unless it
+/// is [left](Self::leave).
+///
+/// Pods are linked to their node, and nodes to each other and the world by one wire, over which link-local addresses
+/// are the next hops of everything.
 #[derive(Debug)]
 pub struct Lab {
     prefix: String,
-    pods: BTreeMap<PodRef, String>,
+    nodes: Vec<Node>,
+    pods: BTreeMap<PodRef, Home>,
     leave: bool,
 }
 
+#[derive(Debug)]
+struct Node {
+    name: Option<Name>,
+    addresses: Vec<IpAddr>,
+}
+
+/// Where a pod is.
+#[derive(Debug)]
+struct Home {
+    place: usize,
+    node: usize,
+    ips: Vec<IpAddr>,
+}
+
 impl Lab {
-    /// Builds the network: every running pod with its addresses, those of the nodes in one namespace in which pods on the
-    /// host network are too. The names of all namespaces begin with the prefix.
-    pub fn up(prefix: &str, objects: &Objects) -> Result<Self, LabError> {
-        let own = objects.pods.iter().filter(|pod| {
-            !pod.spec.host_network && !pod.phase.is_terminated() && !pod.ips.is_empty()
-        });
-        let own: Vec<_> = own.collect();
-        let pods = own
+    /// Builds the network: the nodes, on which pods on the host network are too, every running pod with its addresses,
+    /// and outside of them the other addresses. The names of all namespaces begin with the prefix.
+    pub fn up(prefix: &str, objects: &Objects, outside: &[IpAddr]) -> Result<Self, LabError> {
+        let mut nodes: Vec<Node> = objects
+            .nodes
             .iter()
-            .enumerate()
-            .map(|(place, pod)| (pod.reference.clone(), format!("{prefix}-{place}")))
+            .map(|node| Node { name: Some(node.name.clone()), addresses: node.addresses.clone() })
             .collect();
-        let lab = Self { prefix: prefix.to_owned(), pods, leave: false };
-        let node = lab.node();
-        batch(&[], &format!("netns add {node}\n"))?;
-        let mut links = "link set lo up\n".to_owned();
-        for ip in objects.nodes.iter().flat_map(|node| &node.addresses) {
-            let _ = writeln!(links, "address add {ip} dev lo");
+        if nodes.is_empty() {
+            nodes.push(Node { name: None, addresses: Vec::new() });
         }
-        for (place, pod) in own.iter().enumerate() {
-            let name = &lab.pods[&pod.reference];
-            batch(&[], &format!("netns add {name}\n"))?;
-            let _ = write!(
-                links,
-                "link add pod{place} type veth peer name eth0 netns {name}\n\
-                 link set pod{place} address {GATEWAY_MAC}\n\
-                 link set pod{place} up\n\
-                 address add {GATEWAY}/32 dev pod{place}\n\
-                 address add {GATEWAY_V6}/64 dev pod{place} nodad\n"
-            );
-            for ip in &pod.ips {
-                let _ = writeln!(links, "route add {ip} dev pod{place}");
-            }
-        }
-        inside(&node, || {
-            for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-                std::fs::write(format!("/proc/sys/net/{setting}"), "1")?;
-            }
-            Ok(())
-        })?;
-        batch(&["-n", &node], &links)?;
-        for pod in &own {
-            batch(&["-n", &lab.pods[&pod.reference]], &pod_side(&pod.ips))?;
+        let own = objects.pods.iter().filter(|pod| has_network(pod));
+        let pods = own
+            .enumerate()
+            .map(|(place, pod)| {
+                // Those of nodes that are not known are on the first.
+                let node = nodes.iter().position(|node| node.name == pod.node).unwrap_or(0);
+                (pod.reference.clone(), Home { place, node, ips: pod.ips.clone() })
+            })
+            .collect();
+        let lab = Self { prefix: prefix.to_owned(), nodes, pods, leave: false };
+        lab.wire(outside)?;
+        for pod in lab.pods.values() {
+            lab.link(pod)?;
         }
         lab.load(&services::render(objects))?;
         Ok(lab)
+    }
+
+    /// The world and the nodes, the wire between them, and the ways to all pods of other nodes.
+    fn wire(&self, outside: &[IpAddr]) -> Result<(), LabError> {
+        let world = self.world();
+        batch(&[], &format!("netns add {world}\n"))?;
+        let mut links = format!(
+            "link set lo up\nlink add wire type bridge mcast_snooping 0\nlink set wire up\n\
+             address add {WORLD}/64 dev wire nodad\n"
+        );
+        for ip in outside {
+            let _ = writeln!(links, "address add {ip} dev lo");
+        }
+        for place in 0..self.nodes.len() {
+            let node = self.node(place);
+            batch(&[], &format!("netns add {node}\n"))?;
+            let _ = write!(
+                links,
+                "link add node{place} type veth peer name eth0 netns {node}\n\
+                 link set node{place} master wire up\n"
+            );
+        }
+        self.ways(None, &mut links);
+        batch(&["-n", &world], &links)?;
+        for (place, node) in self.nodes.iter().enumerate() {
+            let name = self.node(place);
+            forward(&name)?;
+            let mut links = format!(
+                "link set lo up\nlink set eth0 up\naddress add {}/64 dev eth0 nodad\n",
+                hop(place)
+            );
+            for ip in &node.addresses {
+                let _ = writeln!(links, "address add {ip} dev lo");
+            }
+            self.ways(Some(place), &mut links);
+            let source = node.source(true);
+            let _ = write!(
+                links,
+                "route add 0.0.0.0/0 via inet6 {WORLD} dev eth0{source}\n\
+                 route add ::/0 via {WORLD} dev eth0{}\n",
+                node.source(false)
+            );
+            batch(&["-n", &name], &links)?;
+        }
+        Ok(())
+    }
+
+    /// The routes from a node, or from the world, to the other nodes and their pods.
+    fn ways(&self, from: Option<usize>, links: &mut String) {
+        let device = if from.is_some() { "eth0" } else { "wire" };
+        let own = from.and_then(|place| self.nodes.get(place));
+        let mut way = |ip: &IpAddr, to: usize| {
+            if from != Some(to) {
+                let family = if ip.is_ipv4() { "inet6 " } else { "" };
+                let source = own.map(|node| node.source(ip.is_ipv4())).unwrap_or_default();
+                let _ =
+                    writeln!(links, "route add {ip} via {family}{} dev {device}{source}", hop(to));
+            }
+        };
+        for (place, node) in self.nodes.iter().enumerate() {
+            node.addresses.iter().for_each(|ip| way(ip, place));
+        }
+        for pod in self.pods.values() {
+            pod.ips.iter().for_each(|ip| way(ip, pod.node));
+        }
+    }
+
+    /// A pod's namespace, and its link to the node.
+    fn link(&self, pod: &Home) -> Result<(), LabError> {
+        let Home { place, node, ips } = pod;
+        let name = self.pod(*place);
+        batch(&[], &format!("netns add {name}\n"))?;
+        let mut links = format!(
+            "link add pod{place} type veth peer name eth0 netns {name}\n\
+             link set pod{place} address {GATEWAY_MAC}\n\
+             link set pod{place} up\n\
+             address add {GATEWAY}/32 dev pod{place} scope link\n\
+             address add {GATEWAY_V6}/64 dev pod{place} nodad\n"
+        );
+        for ip in ips {
+            let source = self.nodes.get(*node).map(|node| node.source(ip.is_ipv4()));
+            let _ = writeln!(links, "route add {ip} dev pod{place}{}", source.unwrap_or_default());
+        }
+        batch(&["-n", &self.node(*node)], &links)?;
+        batch(&["-n", &name], &pod_side(ips))
     }
 
     /// Removes what an earlier lab of this prefix left.
     pub fn down(prefix: &str) -> Result<(), LabError> {
         let output = run(Command::new("ip").args(["netns", "list"]), None)?;
         let names = output.lines().filter_map(|line| line.split_whitespace().next());
+        let number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
         let ours = names.filter(|name| {
-            name.strip_prefix(prefix).is_some_and(|rest| {
-                rest.strip_prefix('-')
-                    .is_some_and(|rest| rest == "node" || rest.chars().all(|c| c.is_ascii_digit()))
+            let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+            rest.is_some_and(|rest| {
+                rest == "world" || number(rest.strip_prefix("node").unwrap_or(rest))
             })
         });
         let commands: String = ours.flat_map(|name| ["netns delete ", name, "\n"]).collect();
@@ -118,25 +181,54 @@ impl Lab {
     }
 
     /// Lets the namespaces stay.
-    pub fn leave(mut self) {
+    pub fn leave(&mut self) {
         self.leave = true;
     }
 
-    /// The name of the namespace in which all packets are routed.
-    pub fn node(&self) -> String {
-        format!("{}-node", self.prefix)
+    /// Takes a pod out, with its namespace. What runs in it has to be gone.
+    pub fn remove(&self, pod: &PodRef) -> Result<(), LabError> {
+        batch(&[], &format!("netns delete {}\n", self.pod(self.home(pod)?.place)))
     }
 
-    /// The pods, with the names of their namespaces.
-    pub const fn pods(&self) -> &BTreeMap<PodRef, String> {
-        &self.pods
+    /// Brings a pod back that was [taken out](Self::remove), in a new namespace.
+    pub fn restore(&self, pod: &PodRef) -> Result<(), LabError> {
+        self.link(self.home(pod)?)
     }
 
-    /// Loads rules of nftables where all packets are routed.
+    fn world(&self) -> String {
+        format!("{}-world", self.prefix)
+    }
+
+    fn node(&self, place: usize) -> String {
+        format!("{}-node{place}", self.prefix)
+    }
+
+    fn pod(&self, place: usize) -> String {
+        format!("{}-{place}", self.prefix)
+    }
+
+    fn home(&self, pod: &PodRef) -> Result<&Home, LabError> {
+        self.pods.get(pod).ok_or_else(|| LabError::NoPod(pod.clone()))
+    }
+
+    /// The pods that have a network of their own.
+    pub fn pods(&self) -> impl Iterator<Item = &PodRef> {
+        self.pods.keys()
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &Name> {
+        self.nodes.iter().filter_map(|node| node.name.as_ref())
+    }
+
+    /// Loads rules of nftables on all nodes.
     pub fn load(&self, rules: &str) -> Result<(), LabError> {
-        let node = self.node();
-        // Threads are in a namespace one by one, and processes begin in that of their thread.
-        inside(&node, || Ok(run(Command::new("nft").args(["-f", "-"]), Some(rules))))?.map(drop)
+        for place in 0..self.nodes.len() {
+            // Threads are in a namespace one by one, and processes begin in that of their thread.
+            let load = || Ok(run(Command::new("nft").args(["-f", "-"]), Some(rules)));
+            inside(&self.node(place), load)??;
+        }
+        Ok(())
     }
 
     /// Does something in the namespace of a pod.
@@ -145,8 +237,25 @@ impl Lab {
         pod: &PodRef,
         act: impl FnOnce() -> io::Result<T> + Send,
     ) -> Result<T, LabError> {
-        let name = self.pods.get(pod).ok_or_else(|| LabError::NoPod(pod.clone()))?;
-        inside(name, act)
+        inside(&self.pod(self.home(pod)?.place), act)
+    }
+
+    /// Does something in the namespace of a node.
+    pub fn in_node<T: Send>(
+        &self,
+        node: &Name,
+        act: impl FnOnce() -> io::Result<T> + Send,
+    ) -> Result<T, LabError> {
+        let place = self.nodes.iter().position(|known| known.name.as_ref() == Some(node));
+        inside(&self.node(place.ok_or_else(|| LabError::NoNode(node.clone()))?), act)
+    }
+
+    /// Does something outside of the cluster.
+    pub fn in_world<T: Send>(
+        &self,
+        act: impl FnOnce() -> io::Result<T> + Send,
+    ) -> Result<T, LabError> {
+        inside(&self.world(), act)
     }
 }
 
@@ -157,6 +266,33 @@ impl Drop for Lab {
             let _ = Self::down(&self.prefix);
         }
     }
+}
+
+impl Node {
+    /// What packets of the node itself have as their source, as the end of a route.
+    fn source(&self, v4: bool) -> String {
+        let own = self.addresses.iter().find(|ip| ip.is_ipv4() == v4);
+        own.map(|ip| format!(" src {ip}")).unwrap_or_default()
+    }
+}
+
+/// Whether a pod has a namespace here.
+pub(crate) fn has_network(pod: &Pod) -> bool {
+    !pod.spec.host_network && !pod.phase.is_terminated() && !pod.ips.is_empty()
+}
+
+/// A node's address on the wire.
+fn hop(place: usize) -> String {
+    format!("fe80::{:x}", place + 0x10)
+}
+
+fn forward(namespace: &str) -> Result<(), LabError> {
+    inside(namespace, || {
+        for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            std::fs::write(format!("/proc/sys/net/{setting}"), "1")?;
+        }
+        Ok(())
+    })
 }
 
 /// Does something in a namespace, in a thread that is not used again.
@@ -195,32 +331,4 @@ fn pod_side(ips: &[IpAddr]) -> String {
         };
     }
     text
-}
-
-/// Commands of `ip`, one a line.
-fn batch(options: &[&str], commands: &str) -> Result<(), LabError> {
-    if commands.is_empty() {
-        return Ok(());
-    }
-    run(Command::new("ip").args(options).args(["-batch", "-"]), Some(commands)).map(drop)
-}
-
-fn run(command: &mut Command, input: Option<&str>) -> Result<String, LabError> {
-    let fault = |message: String, command: &Command| LabError::Command {
-        command: format!("{command:?}"),
-        message,
-    };
-    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = command.spawn().and_then(|mut child| {
-        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
-            pipe.write_all(input.as_bytes())?;
-        }
-        child.wait_with_output()
-    });
-    let output = outcome.map_err(|error| fault(error.to_string(), command))?;
-    if !output.status.success() {
-        return Err(fault(String::from_utf8_lossy(&output.stderr).trim().to_owned(), command));
-    }
-    String::from_utf8(output.stdout).map_err(|error| fault(error.to_string(), command))
 }

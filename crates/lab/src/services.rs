@@ -3,26 +3,39 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use ringfence_model::Port;
 use ringfence_model::object::{Objects, Pod, Service, ServicePort, TargetPort};
 
 /// Name of the table, of family inet.
 pub const TABLE: &str = "ringfence-services";
 
+/// The mark of packets that came for the port of a node, and go on in the node's name.
+const FROM_NODE: &str = "0x4000";
+
 /// The text for `nft -f` that translates the cluster and external addresses of all Services that
-/// have endpoints; to the others there is no route.
+/// have endpoints, and their ports on the nodes; to the others there is no route.
 pub fn render(objects: &Objects) -> String {
     let mut rules = String::new();
     for service in &objects.services {
         for port in &service.ports {
             for ip in service.cluster_ips.iter().chain(&service.external_ips) {
-                rules.push_str(&rule(*ip, port, &endpoints(objects, service, port, *ip)));
+                let to = (*ip, port.port);
+                rules.push_str(&rule(to, port, &endpoints(objects, service, port, *ip), ""));
+            }
+            let Some(node_port) = port.node_port else { continue };
+            for ip in objects.nodes.iter().flat_map(|node| &node.addresses) {
+                let found = endpoints(objects, service, port, *ip);
+                let mark = format!("meta mark set {FROM_NODE} ");
+                rules.push_str(&rule((*ip, node_port), port, &found, &mark));
             }
         }
     }
     format!(
         "table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n\tchain translate {{\n{rules}\t}}\n\
          \tchain prerouting {{\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t\tjump translate\n\t}}\n\
-         \tchain output {{\n\t\ttype nat hook output priority -100; policy accept;\n\t\tjump translate\n\t}}\n}}\n"
+         \tchain output {{\n\t\ttype nat hook output priority -100; policy accept;\n\t\tjump translate\n\t}}\n\
+         \tchain postrouting {{\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n\
+         \t\tmeta mark {FROM_NODE} masquerade\n\t}}\n}}\n"
     )
 }
 
@@ -71,10 +84,16 @@ fn target(pod: &Pod, port: &ServicePort) -> Option<u16> {
     }
 }
 
-fn rule(ip: IpAddr, port: &ServicePort, endpoints: &[(IpAddr, u16)]) -> String {
+/// The rule for what comes to an address and port; `first` is what it does before it translates.
+fn rule(
+    (ip, number): (IpAddr, Port),
+    port: &ServicePort,
+    endpoints: &[(IpAddr, u16)],
+    first: &str,
+) -> String {
     let family = if ip.is_ipv4() { "ip" } else { "ip6" };
     let protocol = port.protocol.as_str().to_ascii_lowercase();
-    let mut text = format!("\t\t{family} daddr {ip} {protocol} dport {} ", port.port);
+    let mut text = format!("\t\t{family} daddr {ip} {protocol} dport {number} {first}");
     match endpoints {
         [] => return String::new(),
         [(ip, port)] if ip.is_ipv4() => {
