@@ -7,6 +7,8 @@ SHELL := /bin/bash
 # The profile of the demo: optimised, yet quick to build. `make demo PROFILE=release` takes the shipped one.
 PROFILE ?= demo
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
+# What the demo runs: where there can be a lab, that and the agent too.
+DEMO = ringfence $(if $(filter Linux,$(shell uname -s)),ringfence-agent ringfence-lab)
 RINGFENCE = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/ringfence
 
 .PHONY: help
@@ -26,8 +28,9 @@ pages: ## Build the web UI into ui/dist, from where the server takes it
 	@touch crates/server/src/ui.rs
 
 .PHONY: demo
-demo: toolchain pages ## Build all, generate policies for examples/shop, and open the web UI on it
-	cargo build --locked --profile $(PROFILE) --package ringfence
+demo: toolchain pages ## Build all, generate policies for examples/shop, and serve it: live for root, else as recorded
+	@scripts/need-network-tools || true
+	cargo build --locked --profile $(PROFILE) $(addprefix --package ,$(DEMO)) --bins
 	@scripts/demo "$(RINGFENCE)"
 
 .PHONY: test

@@ -50,6 +50,12 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a token for the server, and what goes into its file of tokens
     Token(TokenArgs),
+    /// Observe the connections of this machine's pods: runs ringfence-agent (Linux)
+    #[command(disable_help_flag = true)]
+    Agent(ProgramArgs),
+    /// Run a small cluster of network namespaces whose pods really talk: runs ringfence-lab (Linux, root)
+    #[command(disable_help_flag = true)]
+    Lab(ProgramArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -61,6 +67,14 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
+}
+
+/// What another program is to do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProgramArgs {
+    /// Its arguments; --help lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
 }
 
 /// Which network plugin the cluster has.
@@ -286,6 +300,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What traffic the example has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoTraffic {
+    /// What was recorded.
+    Recorded,
+    /// That, and what agents in the lab deliver.
+    Live,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// The configuration, in YAML; without one the server listens on loopback only
@@ -297,9 +320,11 @@ pub(crate) struct ServeArgs {
     /// The database, instead of what the configuration says
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) store: Option<PathBuf>,
-    /// Serve the example application from a store that is gone afterwards
-    #[arg(long, conflicts_with_all = ["config", "store"])]
-    pub(crate) demo: bool,
+    /// Serve the example application from a store that is gone afterwards: as it was recorded, or beside that live,
+    /// when the lab plays it
+    #[arg(long, value_enum, conflicts_with_all = ["config", "store"], value_name = "TRAFFIC",
+          num_args = 0..=1, require_equals = true, default_missing_value = "recorded")]
+    pub(crate) demo: Option<DemoTraffic>,
     /// Only check the configuration and the files it names
     ///
     /// Exit code 2: they have faults, all of which are listed.

@@ -7,6 +7,7 @@ pub(crate) mod edges;
 pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod lint;
+pub(crate) mod program;
 pub(crate) mod reach;
 pub(crate) mod serve;
 pub(crate) mod store;

@@ -51,6 +51,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Import(args) => command::store::import(&args),
         Command::Backup(args) => command::store::backup(&args),
         Command::Token(args) => command::token::run(&args),
+        Command::Agent(args) => return command::program::run("ringfence-agent", &args.arguments),
+        Command::Lab(args) => return command::program::run("ringfence-lab", &args.arguments),
         Command::Completions { shell } => command::completions::shell(shell),
         Command::Man { directory } => command::completions::man(&directory),
     };

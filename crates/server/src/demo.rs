@@ -27,6 +27,17 @@ const CLUSTER: &str = "example";
 const NAMESPACE: &str = "shop";
 const FLOWS: &str = "flows.jsonl.zst";
 const REVIEW: &str = "review.yaml";
+/// What the lab adds to the objects.
+const LAB: &str = "lab/report.yaml";
+
+/// What traffic the example has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// What was recorded.
+    Recorded,
+    /// That, and what agents deliver of the lab: its pods are there too.
+    Live,
+}
 
 /// The example in a store. The directory goes when this does.
 pub struct Demo {
@@ -60,23 +71,29 @@ pub enum DemoError {
 
 impl Demo {
     /// Fills a store. Blocks.
-    pub fn new() -> Result<Self, DemoError> {
+    pub fn new(traffic: Traffic) -> Result<Self, DemoError> {
         let directory = tempfile::Builder::new().prefix("ringfence-demo-").tempdir()?;
         let options = ringfence_store::Options::default();
         let store = Arc::new(Sqlite::open(&directory.path().join("demo.db"), &options)?);
-        fill(&store, directory.path())?;
+        fill(&store, directory.path(), traffic)?;
         Ok(Self { store, _directory: directory })
     }
 }
 
-fn fill(store: &Arc<Sqlite>, directory: &Path) -> Result<(), DemoError> {
+fn fill(store: &Arc<Sqlite>, directory: &Path, traffic: Traffic) -> Result<(), DemoError> {
     let name = |text: &str| text.parse::<Name>().map_err(|_| DemoError::Lacks("a name"));
     let (cluster, namespace) = (name(CLUSTER)?, name(NAMESPACE)?);
     let objects = directory.join("cluster");
     std::fs::create_dir(&objects)?;
-    for file in Example::iter().filter(|file| file.starts_with("cluster/")) {
+    let wanted = |file: &str| match traffic {
+        Traffic::Recorded => file.starts_with("cluster/"),
+        // What lives only in the lab has no past.
+        Traffic::Live => file.starts_with("cluster/") || file == LAB,
+    };
+    for file in Example::iter().filter(|file| wanted(file)) {
         let data = Example::get(&file).ok_or(DemoError::Lacks("its objects"))?.data;
-        std::fs::write(directory.join(&*file), data)?;
+        let name = Path::new(&*file).file_name().ok_or(DemoError::Lacks("a name"))?;
+        std::fs::write(objects.join(name), data)?;
     }
     let app = App::new(Arc::clone(store) as Arc<dyn Store>);
     watch::import(&app, &cluster, &objects, Timestamp::from_secs(0))?;
@@ -158,11 +175,11 @@ mod tests {
     use ringfence_model::Span;
     use ringfence_store::{EdgeQuery, Store as _};
 
-    use super::{CLUSTER, Demo};
+    use super::{CLUSTER, Demo, Traffic};
 
     #[test]
     fn the_example_is_all_there() {
-        let demo = Demo::new().expect("the example");
+        let demo = Demo::new(Traffic::Recorded).expect("the example");
         let cluster = CLUSTER.parse().expect("a name");
         let query = EdgeQuery { cluster, window: Span::ALL, namespace: None };
         assert!(demo.store.edges(&query).expect("edges").len() > 30);

@@ -2,12 +2,12 @@
 
 use anyhow::Context as _;
 use ringfence_server::config::{Config, Flags};
-use ringfence_server::demo::Demo;
+use ringfence_server::demo::{Demo, Traffic};
 use ringfence_server::serve::{self, PATIENCE, Server};
 use tracing_subscriber::EnvFilter;
 
 use crate::Outcome;
-use crate::args::{LogFormat, ServeArgs};
+use crate::args::{DemoTraffic, LogFormat, ServeArgs};
 use crate::output::{print_text, say};
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
@@ -22,10 +22,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
         .build()
         .context("cannot start threads")?;
     let result = runtime.block_on(async {
-        if !args.demo {
-            return until_stopped(serve::start(config).await?).await;
-        }
-        let demo = tokio::task::spawn_blocking(Demo::new).await??;
+        let traffic = match args.demo {
+            None => return until_stopped(serve::start(config).await?).await,
+            Some(DemoTraffic::Recorded) => Traffic::Recorded,
+            Some(DemoTraffic::Live) => Traffic::Live,
+        };
+        let demo = tokio::task::spawn_blocking(move || Demo::new(traffic)).await??;
         let store = std::sync::Arc::clone(&demo.store);
         until_stopped(serve::start_over(config, store, serve::Machine::default()).await?).await
     });
@@ -66,9 +68,7 @@ fn log(args: &ServeArgs) -> anyhow::Result<()> {
         .with_context(|| format!("--log {:?} is not a filter, such as info", args.log))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match args.log_format {
-        LogFormat::Text => {
-            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
-        }
+        LogFormat::Text => log.with_ansi(false).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("cannot write a log: {error}"))

@@ -46,9 +46,9 @@ impl Counts {
 }
 
 /// Aggregates a log over a cluster.
-fn observe(cluster: &Path, flows: &Path) -> Vec<Edge> {
+fn observe(cluster: &[&Path], flows: &Path) -> Vec<Edge> {
     let mut reader = Reader::new();
-    reader.path(cluster);
+    cluster.iter().for_each(|path| reader.path(path));
     let input = reader.finish();
     let errors: Vec<_> =
         input.diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
@@ -59,15 +59,11 @@ fn observe(cluster: &Path, flows: &Path) -> Vec<Edge> {
     aggregator.finish().edges
 }
 
-/// Compares edges with a truth file; nodes are one peer there, and an edge may stand in several classes.
-fn compare(truth: &Value, edges: &[Edge]) {
+/// The edges of a truth file; nodes are one peer there, and an edge may stand in several classes.
+fn expected(truth: &Value) -> BTreeMap<String, Counts> {
     let mut expected: BTreeMap<String, Counts> = BTreeMap::new();
     for edge in truth["edges"].as_array().unwrap() {
-        let port = edge["port"].as_u64().map_or(String::new(), |port| format!("/{port}"));
-        let protocol = edge["protocol"].as_str().unwrap().replace("ICMPv4", "ICMP");
-        let key =
-            format!("{} -> {} {protocol}{port}", end(&edge["source"]), end(&edge["destination"]));
-        let counts = expected.entry(key).or_default();
+        let counts = expected.entry(key(edge)).or_default();
         let number = |name: &str| edge[name].as_u64().unwrap_or(0);
         counts.forwarded += number("forwarded");
         counts.dropped += number("dropped");
@@ -84,6 +80,18 @@ fn compare(truth: &Value, edges: &[Edge]) {
             ));
         }
     }
+    expected
+}
+
+/// What an edge of a truth file is called here.
+fn key(edge: &Value) -> String {
+    let port = edge["port"].as_u64().map_or(String::new(), |port| format!("/{port}"));
+    let protocol = edge["protocol"].as_str().unwrap().replace("ICMPv4", "ICMP");
+    format!("{} -> {} {protocol}{port}", end(&edge["source"]), end(&edge["destination"]))
+}
+
+/// Edges as a truth file has them.
+fn observed(edges: &[Edge]) -> BTreeMap<String, Counts> {
     let mut observed: BTreeMap<String, Counts> = BTreeMap::new();
     for Edge { key, evidence, services } in edges {
         let port = match key.l4 {
@@ -99,6 +107,12 @@ fn compare(truth: &Value, edges: &[Edge]) {
         counts.seen(evidence.first_seen, evidence.last_seen);
         counts.services.extend(services.iter().map(ToString::to_string));
     }
+    observed
+}
+
+/// Compares edges with a truth file.
+fn compare(truth: &Value, edges: &[Edge]) {
+    let (expected, observed) = (expected(truth), observed(edges));
     let keys: BTreeSet<&String> = expected.keys().chain(observed.keys()).collect();
     let wrong: Vec<String> = keys
         .into_iter()
@@ -146,8 +160,30 @@ fn truth(file: &Path) -> Option<Value> {
 #[test]
 fn the_edges_of_the_example_are_those_its_generator_made() {
     let shop = repository().join("examples/shop");
-    let edges = observe(&shop.join("cluster"), &shop.join("flows.jsonl.zst"));
+    let edges = observe(&[&shop.join("cluster")], &shop.join("flows.jsonl.zst"));
     compare(&truth(&shop.join("expected-edges.json")).unwrap(), &edges);
+}
+
+/// What agents saw of the lab is the story of the example, told by real packets: nothing else, and of it everything
+/// that sockets can tell of.
+#[test]
+fn the_edges_of_the_lab_are_those_of_the_example() {
+    let shop = repository().join("examples/shop");
+    let (cluster, lab) = (shop.join("cluster"), shop.join("lab/report.yaml"));
+    let observed = observed(&observe(&[&cluster, &lab], &shop.join("lab/flows.jsonl.zst")));
+    let truth = truth(&shop.join("expected-edges.json")).unwrap();
+    let expected = expected(&truth);
+    for (edge, counts) in &observed {
+        let truth = expected.get(edge).unwrap_or_else(|| panic!("not in the story: {edge}"));
+        assert!(counts.services.is_subset(&truth.services), "{edge}: {counts:?}");
+        assert_eq!(counts.refused > 0, truth.refused > 0, "{edge}: {counts:?}");
+    }
+    // What a policy drops never comes to a socket, a node passes visitors on without one, and nobody pings.
+    let unseen = ["scan-denied", "nodeport-frontdoor", "icmp"];
+    for edge in truth["edges"].as_array().unwrap() {
+        let is_unseen = unseen.contains(&edge["class"].as_str().unwrap());
+        assert_eq!(observed.contains_key(&key(edge)), !is_unseen, "{}", key(edge));
+    }
 }
 
 #[test]
@@ -157,7 +193,7 @@ fn the_edges_of_the_realistic_sample_are_the_true_ones() {
         eprintln!("skipped: the sample online-boutique is missing");
         return;
     };
-    compare(&truth, &observe(&sample.join("cluster"), &sample.join("flows.hubble.jsonl.gz")));
+    compare(&truth, &observe(&[&sample.join("cluster")], &sample.join("flows.hubble.jsonl.gz")));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod generated;
 mod harness;
 mod hosts;
 mod lint;
+mod program;
 mod proof;
 mod reach;
 mod review;

@@ -26,7 +26,7 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn an_archive_brings_everything_over() {
-    let demo = Demo::new().unwrap();
+    let demo = Demo::new(ringfence_server::demo::Traffic::Recorded).unwrap();
     let cluster: Name = "example".parse().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
