@@ -810,7 +810,9 @@ INLINE int packet(struct __sk_buff *skb, enum way way)
 	/* Of ICMP only echoes are conversations. */
 	if (icmp && !request && type != (protocol == PROTOCOL_ICMP ? 0 : 129))
 		return 1;
-	struct endpoint *endpoint = bpf_sk_storage_get(&endpoints, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	/* The sockets by which the kernel answers echoes go from namespace to namespace; all others stay. */
+	struct endpoint *endpoint =
+		icmp ? NULL : bpf_sk_storage_get(&endpoints, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
 	if (endpoint && endpoint->netns) {
 		key.netns = endpoint->netns;
@@ -850,7 +852,7 @@ INLINE int packet(struct __sk_buff *skb, enum way way)
 	copy(flow.local, key.local);
 	copy(flow.remote, key.remote);
 	flow.port = icmp ? 0 : direction == DIRECTION_OUT ? key.remote_port : key.local_port;
-	if (direction == DIRECTION_OUT && !icmp)
+	if (direction == DIRECTION_OUT)
 		recall(endpoint, &flow);
 	struct counts *counts = counts_of(now, &flow);
 

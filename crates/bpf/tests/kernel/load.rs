@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ringfence_bpf::{Counts, Direction, Mechanism, Options, State};
+use ringfence_bpf::{Counts, Direction, Mechanism, State};
 
 use crate::namespace::{Namespace, Pair, Seen, observer, options};
 use crate::traffic::{ANSWER, FAMILIES, REQUEST, answer, ask, assert_mirrored, connections, serve};
@@ -171,7 +171,7 @@ fn all_kinds_at_once_are_counted_exactly() {
 fn fifty_thousand_edges_are_all_there() {
     const EDGES: u16 = 50_000;
     const THREADS: u16 = 4;
-    let Some(mut observer) = observer(&Options { capacity: 131_072, ..options() }) else { return };
+    let Some(mut observer) = observer(&options()) else { return };
     let pair = Pair::new();
     pair.server.ip("route add local 10.78.0.0/16 dev lo");
     pair.client.ip("route add 10.78.0.0/16 via 10.77.0.2");
@@ -217,5 +217,5 @@ fn fifty_thousand_edges_are_all_there() {
         }
     }
     assert_eq!(seen.overflow(), Counts::default());
-    assert!((76..=80).contains(&room.percent()), "{room:?}");
+    assert!(room.percent() >= 76, "{room:?}");
 }

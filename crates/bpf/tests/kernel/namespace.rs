@@ -94,7 +94,8 @@ pub(crate) fn options() -> Options {
         .map(|line| line.split(' ').collect::<Vec<_>>())
         .find(|words| words[2] == "cgroup2")
         .map_or_else(|| PathBuf::from("/sys/fs/cgroup"), |words| PathBuf::from(words[1]));
-    Options { pins: None, cgroup, capacity: 4096 }
+    // Other tests make much traffic at the same time, and every observer sees all of the machine.
+    Options { pins: None, cgroup, capacity: 131_072 }
 }
 
 /// Starts to observe, or says why the test is skipped.

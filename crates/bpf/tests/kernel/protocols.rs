@@ -53,11 +53,17 @@ fn echoes_are_counted_at_both_ends() {
             seen.sum(|key| key.transport == transport && key.direction == side && key.port == 0)
         };
         let out = sum(Direction::Out);
-        assert_eq!((out.opened, out.answered), (1, 1));
+        assert_eq!((out.opened, out.answered), (1, 1), "{:?}", seen.flows);
         assert_eq!((out.sent_packets, out.sent_bytes), (5, 80));
         // The kernel takes the question without a socket, but answers by one of its own.
         let into = sum(Direction::In);
-        assert_eq!((into.opened, into.sent_packets, into.received_packets), (1, 5, 0));
+        assert_eq!(
+            (into.opened, into.sent_packets, into.received_packets),
+            (1, 5, 0),
+            "{:?} {:?}",
+            seen.flows,
+            seen.losses
+        );
     }
 }
 
