@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ringfence_advise::Said;
 use ringfence_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::chain::Chain;
+use crate::review::change::ChangeCode;
 
 pub use extract::{Json, Path, Query};
 
@@ -126,7 +128,7 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Problem(Box<Details>);
 
-/// Problem details of RFC 9457 with the extension members `hint`, `errors` and `current`: the body of a [`Problem`].
+/// Problem details of RFC 9457 with the extension members `hint`, `errors` and those of [`Conflict`]: the body of a [`Problem`].
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
@@ -146,11 +148,30 @@ pub struct Details {
     /// What is wrong where in the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
-    /// Of a conflict: the newest version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<u64>,
+    /// Of a conflict: what is there by now.
+    #[serde(flatten)]
+    conflict: Option<Conflict>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+}
+
+/// What is there by now instead of the version that a change was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// The newest version.
+    pub current_version: u64,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub who: Option<String>,
+    /// When (RFC 3339, in UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub at: Option<String>,
+    /// What it says otherwise than the version that the change was made from, where that is still known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Said<ChangeCode>>,
 }
 
 /// What is wrong at one place of a request.
@@ -181,7 +202,7 @@ impl Problem {
             detail: detail.into(),
             hint: None,
             errors: Vec::new(),
-            current: None,
+            conflict: None,
             retry_after: None,
         }))
     }
@@ -218,10 +239,14 @@ impl Problem {
         Self::new(Kind::NotFound, detail)
     }
 
-    /// Somebody else changed it in between: `current` is the newest version.
-    pub fn conflict(detail: impl Into<Cow<'static, str>>, current: u64) -> Self {
+    /// Somebody else changed it since version `base`.
+    pub fn conflict(base: u64, conflict: Conflict) -> Self {
+        let current = conflict.current_version;
+        let detail = format!(
+            "the change was made from version {base}, and by now there is version {current}"
+        );
         let mut problem = Self::new(Kind::Conflict, detail);
-        problem.0.current = Some(current);
+        problem.0.conflict = Some(conflict);
         problem.with_hint("read it again and repeat the change")
     }
 
@@ -312,11 +337,9 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(fault: StoreError) -> Self {
         match fault {
-            StoreError::Conflict { base, current } => Self::conflict(
-                format!(
-                    "the change was made from version {base}, and by now there is version {current}"
-                ),
-                current,
+            StoreError::Conflict { base, current: current_version } => Self::conflict(
+                base,
+                Conflict { current_version, who: None, at: None, changes: Vec::new() },
             ),
             fault @ StoreError::Exists { .. } => {
                 Self::new(Kind::Conflict, fault.to_string()).with_hint("choose another name")

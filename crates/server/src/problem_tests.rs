@@ -22,7 +22,7 @@ async fn says_what_where_and_what_next() {
 #[tokio::test]
 async fn a_conflict_gives_the_current_version() {
     let problem = Problem::from(StoreError::Conflict { base: 3, current: 5 });
-    insta::assert_snapshot!(body(problem).await, @r#"{"type":"urn:ringfence:problem:conflict","title":"Changed in between","status":409,"detail":"the change was made from version 3, and by now there is version 5","hint":"read it again and repeat the change","current":5}"#);
+    insta::assert_snapshot!(body(problem).await, @r#"{"type":"urn:ringfence:problem:conflict","title":"Changed in between","status":409,"detail":"the change was made from version 3, and by now there is version 5","hint":"read it again and repeat the change","currentVersion":5}"#);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The review of a namespace as it counts: its own decisions, with the aliases, labels and ranges that the
 //! configuration of the cluster gives to all namespaces.
 
+pub mod change;
+
 use ringfence_kube::review;
 use ringfence_model::review::Review;
 use ringfence_model::{Diagnostic, Name};

@@ -212,6 +212,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/clusters/{cluster}/flows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a flow log in, of `hubble observe -o jsonpb` or of Ringfence records, plain or compressed with gzip or zstd.
+         *     The same log counts once, however often it is sent.
+         */
+        post: operations["sendFlows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/clusters/{cluster}/links/explain": {
         parameters: {
             query?: never;
@@ -938,6 +958,35 @@ export interface components {
             /** @description What to change, in order. */
             operations: components["schemas"]["ConfigurationOperation"][];
         };
+        /** @description What is there by now instead of the version that a change was made from. */
+        Conflict: {
+            /**
+             * Format: date-time
+             * @description When (RFC 3339, in UTC).
+             */
+            at?: string;
+            /** @description What it says otherwise than the version that the change was made from, where that is still known. */
+            changes?: components["schemas"]["Said_ChangeCode"][];
+            /**
+             * Format: int64
+             * @description The newest version.
+             */
+            currentVersion: number;
+            /** @description Who made it. */
+            who?: string;
+        };
+        /** @description How the connection to a relay is. */
+        Connection: {
+            /** @enum {string} */
+            state: "connected";
+        } | {
+            /** @description What the last attempt came to. */
+            fault: string;
+            /** @description Since when. */
+            since: components["schemas"]["Time"];
+            /** @enum {string} */
+            state: "away";
+        };
         /** @description How many objects a cluster has. */
         Counts: {
             /** @description Namespaces. */
@@ -1658,6 +1707,8 @@ export interface components {
             items: {
                 /** @description The cluster it tells of. */
                 cluster: string;
+                /** @description Of a relay that is followed: how the connection is. */
+                connection?: components["schemas"]["Connection"];
                 /** @description Records that were not stored, by reason. */
                 dropped: components["schemas"]["Dropped"];
                 /**
@@ -1718,7 +1769,7 @@ export interface components {
          * @description Which kind of message: stable.
          * @enum {string}
          */
-        MessageCode: "allows-everything" | "bad-json" | "bad-object" | "bad-review" | "bad-yaml" | "block-holds-pods" | "cluster-cidr-invalid" | "cluster-subnet-incomplete" | "configuration-unread" | "connections-forgotten" | "covered-rule" | "domain-names-not-judged" | "duplicate-address" | "duplicate-object" | "duplicate-policy" | "egress-before-translation" | "end-port-ignored" | "equal-priority" | "exclusion-contradicts-rule" | "history-lost" | "history-not-stored" | "history-unread" | "host-addresses" | "icmp-unknown" | "kinds-ignored" | "lost-events" | "malformed-flow" | "more-findings" | "namespace-missing" | "namespace-not-described" | "namespaces-without-labels" | "no-direction" | "no-dns" | "no-dns-found" | "no-dns-over-tcp" | "no-flows" | "no-manifests" | "node-address-shared" | "node-addresses" | "node-local-dns-address-unknown" | "node-without-pod-cidrs" | "not-an-object" | "object-repeated" | "open-to-all" | "oversized-flow" | "owner-missing" | "peer-matches-nothing" | "peer-not-selectable" | "pod-address-overlap" | "pod-addresses-unknown" | "review-entry-matches-nothing" | "rules-without-type" | "selector-shared" | "selects-nothing" | "service-selects-nothing" | "shadowed-rule" | "slice-of-names" | "slice-without-service" | "split-selectors" | "unknown-peer" | "unknown-port-name" | "unknown-probe-port" | "unread-policies" | "unreadable" | "unresolved-left-out" | "window-short" | "workload-not-selectable";
+        MessageCode: "allows-everything" | "bad-json" | "bad-object" | "bad-review" | "bad-yaml" | "block-holds-pods" | "cluster-cidr-invalid" | "cluster-subnet-incomplete" | "configuration-unread" | "connections-forgotten" | "covered-rule" | "domain-names-not-judged" | "duplicate-address" | "duplicate-object" | "duplicate-policy" | "egress-before-translation" | "end-port-ignored" | "equal-priority" | "exclusion-contradicts-rule" | "history-lost" | "history-not-stored" | "history-unread" | "host-address-shared" | "host-addresses" | "icmp-unknown" | "kinds-ignored" | "lost-events" | "malformed-flow" | "more-findings" | "namespace-missing" | "namespace-not-described" | "namespaces-without-labels" | "no-direction" | "no-dns" | "no-dns-found" | "no-dns-over-tcp" | "no-flows" | "no-manifests" | "node-address-shared" | "node-addresses" | "node-local-dns-address-unknown" | "node-without-pod-cidrs" | "not-an-object" | "object-repeated" | "open-to-all" | "oversized-flow" | "owner-missing" | "peer-matches-nothing" | "peer-not-selectable" | "pod-address-overlap" | "pod-addresses-unknown" | "review-entry-matches-nothing" | "rules-without-type" | "selector-shared" | "selects-nothing" | "service-selects-nothing" | "shadowed-rule" | "slice-of-names" | "slice-without-service" | "split-selectors" | "unknown-peer" | "unknown-port-name" | "unknown-probe-port" | "unread-policies" | "unreadable" | "unresolved-left-out" | "window-short" | "workload-not-selectable";
         /** @description How somebody can come in here. */
         Methods: {
             /** @description Where to send the browser for the `OpenID` provider; null without one. */
@@ -1925,13 +1976,8 @@ export interface components {
          * @enum {string}
          */
         Presence: "both" | "before" | "after";
-        /** @description Problem details of RFC 9457 with the extension members `hint`, `errors` and `current`: the body of a [`Problem`]. */
-        Problem: {
-            /**
-             * Format: int64
-             * @description Of a conflict: the newest version.
-             */
-            current?: number | null;
+        /** @description Problem details of RFC 9457 with the extension members `hint`, `errors` and those of [`Conflict`]: the body of a [`Problem`]. */
+        Problem: (components["schemas"]["Conflict"] | null) & {
             /** @description What is wrong with this request. */
             detail: string;
             /** @description What is wrong where in the request. */
@@ -2036,6 +2082,40 @@ export interface components {
             observed?: components["schemas"]["Period"];
             /** @description The workloads, sorted. */
             workloads: components["schemas"]["WorkloadReadiness"][];
+        };
+        /** @description What became of a log. */
+        Receipt: {
+            /** @description Those that were not stored, by reason. */
+            dropped: components["schemas"]["Dropped"];
+            /**
+             * Format: int64
+             * @description Those that came before.
+             */
+            duplicate: number;
+            /** @description Edges stored, counted anew in every minute. */
+            edges: number;
+            /**
+             * Format: date-time
+             * @description First moment.
+             */
+            first?: string | null;
+            /**
+             * Format: date-time
+             * @description Just after the last moment.
+             */
+            last?: string | null;
+            /**
+             * Format: int64
+             * @description Lines.
+             */
+            received: number;
+            /** @description SHA-256 of what was sent. */
+            source: string;
+            /**
+             * Format: int64
+             * @description Those whose counts are stored.
+             */
+            stored: number;
         };
         /** @description A change that would allow the connection at this end. */
         Remedy: {
@@ -2199,6 +2279,18 @@ export interface components {
             values: components["schemas"]["BTreeMap"];
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
+        Said_ChangeCode: {
+            /**
+             * @description One thing that changed between two versions of a review.
+             * @enum {string}
+             */
+            code: "general-rule" | "workload-rule" | "edge-included" | "edge-excluded" | "decision-cleared" | "cidr-rule-added" | "cidr-rule-removed" | "alias-set" | "alias-removed" | "labels" | "ranges";
+            /** @description The sentence, without a full stop. */
+            text: string;
+            /** @description What it names, by what it is; what is not known is left out. */
+            values: components["schemas"]["BTreeMap"];
+        };
+        /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_EndVerdict: {
             /**
              * @description What the policies of one end say about a connection.
@@ -2331,6 +2423,8 @@ export interface components {
         Source: {
             /** @description The cluster it tells of. */
             cluster: string;
+            /** @description Of a relay that is followed: how the connection is. */
+            connection?: components["schemas"]["Connection"];
             /** @description Records that were not stored, by reason. */
             dropped: components["schemas"]["Dropped"];
             /**
@@ -2711,7 +2805,7 @@ export interface operations {
                     "application/json": components["schemas"]["Configuration"];
                 };
             };
-            /** @description somebody else changed it in between: `current` is the newest version */
+            /** @description somebody else changed it in between */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2800,7 +2894,7 @@ export interface operations {
                     "application/json": components["schemas"]["Configuration"];
                 };
             };
-            /** @description somebody else changed it in between: `current` is the newest version */
+            /** @description somebody else changed it in between */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3037,6 +3131,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Exposures"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sendFlows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Receipt"];
                 };
             };
             default: {
@@ -3473,7 +3600,7 @@ export interface operations {
                     "application/json": components["schemas"]["Review"];
                 };
             };
-            /** @description somebody else changed it in between: `current` is the newest version */
+            /** @description somebody else changed it in between */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3530,7 +3657,7 @@ export interface operations {
                     "application/json": components["schemas"]["Review"];
                 };
             };
-            /** @description somebody else changed it in between: `current` is the newest version */
+            /** @description somebody else changed it in between */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -12,7 +12,7 @@ use ringfence_inventory::{
 };
 use ringfence_model::review::{LabelChoice as ModelChoice, PeerPattern, Review};
 use ringfence_model::{Name, Peer, Selector};
-use ringfence_store::{AuditEntry, ReviewVersion as StoredVersion};
+use ringfence_store::ReviewVersion as StoredVersion;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,9 +24,7 @@ use crate::api::spec::{Alias, ClusterCidrs, LabelChoice, ReviewSpec};
 use crate::api::state::{Api, InCluster, blocking};
 use crate::api::words::{EntityRef, List, Time};
 use crate::auth::{Admin, Viewer};
-use crate::clock::now;
 use crate::cluster::Cluster;
-use crate::event::Event;
 use crate::problem::{Details, Json, MEDIA_TYPE, Problem};
 use crate::review;
 
@@ -351,7 +349,7 @@ pub(super) async fn get(
         ("If-Match" = String, Header, description = "the ETag of the version that the change was made from")),
     request_body = ConfigurationPatch, responses(
     (status = 200, body = Configuration, headers(("ETag" = String, description = "the version, in quotes"))),
-    (status = 409, description = "somebody else changed it in between: `current` is the newest version",
+    (status = 409, description = "somebody else changed it in between",
         body = Details, content_type = MEDIA_TYPE),
     (status = 428, description = "the If-Match header is missing", body = Details, content_type = MEDIA_TYPE),
     (status = "default", body = Details, content_type = MEDIA_TYPE),
@@ -369,34 +367,22 @@ pub(super) async fn patch(
         return Err(Problem::bad_body("/operations", "there is nothing to change"));
     }
     let work = move || {
-        let (mut review, stored) = review::configuration(api.store(), cluster.name())?;
-        check_base(base, stored.map_or(0, |stored| stored.version))?;
-        let (mut is_changed, mut new_profile) = (false, None);
+        let key = key(cluster.name(), None);
+        check_base(&api, &key, base)?;
+        let (mut review, _) = review::configuration(api.store(), cluster.name())?;
+        let mut new_profile = None;
         for (n, operation) in patch.operations.iter().enumerate() {
             if let ConfigurationOperation::SetProfile { profile } = operation {
-                new_profile = Some(*profile);
+                new_profile = Some(profile.as_str());
             } else {
-                is_changed = true;
                 operation.apply(&format!("/operations/{n}"), &mut review)?;
             }
         }
-        if is_changed {
-            check_reviews(&api, cluster.name(), &review)?;
-            store(&api, key(cluster.name(), None), base, &who, note.clone(), &review)?;
-        }
-        if let Some(profile) = new_profile {
-            let audit = AuditEntry {
-                at: now(),
-                who: who.name,
-                action: "config.change".to_owned(),
-                object: cluster.name().to_string(),
-                detail: format!("profile {}: {note}", profile.as_str()),
-            };
-            let key = profile_key(cluster.name());
-            api.store().put_setting(&key, Some(profile.as_str()), &audit)?;
-            let cluster = cluster.name().clone();
-            api.app.events.send(Event::Review { cluster, namespace: None });
-        }
+        check_reviews(&api, cluster.name(), &review)?;
+        let profile_key = profile_key(cluster.name());
+        let settings = new_profile.map(|profile| (&*profile_key, Some(profile)));
+        let note = new_profile.map(|p| format!("profile {p}: {note}")).unwrap_or(note);
+        store(&api, key, base, &who, note, &review, settings.as_slice())?;
         told(&api, &cluster)
     };
     blocking(work).await
@@ -484,7 +470,7 @@ pub(super) async fn versions(
         ("If-Match" = String, Header, description = "the ETag of the newest version")),
     request_body = Undo, responses(
     (status = 200, body = Configuration, headers(("ETag" = String, description = "the version, in quotes"))),
-    (status = 409, description = "somebody else changed it in between: `current` is the newest version",
+    (status = 409, description = "somebody else changed it in between",
         body = Details, content_type = MEDIA_TYPE),
     (status = 428, description = "the If-Match header is missing", body = Details, content_type = MEDIA_TYPE),
     (status = "default", body = Details, content_type = MEDIA_TYPE),
@@ -498,12 +484,11 @@ pub(super) async fn undo(
 ) -> Result<Versioned<Configuration>, Problem> {
     let base = base(&headers)?;
     let work = move || {
-        let (_, stored) = review::configuration(api.store(), cluster.name())?;
-        check_base(base, stored.map_or(0, |stored| stored.version))?;
         let key = key(cluster.name(), None);
+        check_base(&api, &key, base)?;
         let (review, note) = undone(&api, &key, base, undo)?;
         check_reviews(&api, cluster.name(), &review)?;
-        store(&api, key, base, &who, note, &review)?;
+        store(&api, key, base, &who, note, &review, &[])?;
         told(&api, &cluster)
     };
     blocking(work).await

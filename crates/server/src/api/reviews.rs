@@ -27,6 +27,7 @@ use crate::api::words::{Direction, List, Time};
 use crate::auth::{Editor, Viewer};
 use crate::cluster::Cluster;
 use crate::problem::{Details, Json, MEDIA_TYPE, Problem};
+use crate::review::change::same;
 use crate::review::{self, Effective};
 
 /// A review at a version. The `ETag` of the response is the version.
@@ -237,7 +238,7 @@ impl From<ringfence_store::ReviewVersion> for ReviewVersion {
         ("If-Match" = String, Header, description = "the ETag of the version that the change was made from")),
     request_body = ReviewPatch, responses(
     (status = 200, body = Review, headers(("ETag" = String, description = "the version, in quotes"))),
-    (status = 409, description = "somebody else changed it in between: `current` is the newest version",
+    (status = 409, description = "somebody else changed it in between",
         body = Details, content_type = MEDIA_TYPE),
     (status = 428, description = "the If-Match header is missing", body = Details, content_type = MEDIA_TYPE),
     (status = "default", body = Details, content_type = MEDIA_TYPE),
@@ -257,7 +258,8 @@ pub(super) async fn patch(
     }
     let work = move || {
         let before = known(&api, &cluster, &namespace)?;
-        check_base(base, before.version())?;
+        let key = key(cluster.name(), Some(namespace.clone()));
+        check_base(&api, &key, base)?;
         let (configuration, _) = review::configuration(api.store(), cluster.name())?;
         let (mut decisions, _) = review::split(before.review);
         for (n, operation) in patch.operations.iter().enumerate() {
@@ -266,8 +268,7 @@ pub(super) async fn patch(
         }
         review::join(&namespace, decisions.clone(), &configuration)
             .map_err(|faults| refused_entry("/operations", faults))?;
-        let key = key(cluster.name(), Some(namespace.clone()));
-        store(&api, key, base, &who, note, &decisions)?;
+        store(&api, key, base, &who, note, &decisions, &[])?;
         known(&api, &cluster, &namespace)
     };
     Ok(told(blocking(work).await?))
@@ -279,7 +280,7 @@ pub(super) async fn patch(
         ("If-Match" = String, Header, description = "the ETag of the newest version")),
     request_body = Undo, responses(
     (status = 200, body = Review, headers(("ETag" = String, description = "the version, in quotes"))),
-    (status = 409, description = "somebody else changed it in between: `current` is the newest version",
+    (status = 409, description = "somebody else changed it in between",
         body = Details, content_type = MEDIA_TYPE),
     (status = 428, description = "the If-Match header is missing", body = Details, content_type = MEDIA_TYPE),
     (status = "default", body = Details, content_type = MEDIA_TYPE),
@@ -294,14 +295,14 @@ pub(super) async fn undo(
 ) -> Result<Versioned<Review>, Problem> {
     let base = base(&headers)?;
     let work = move || {
-        let before = known(&api, &cluster, &namespace)?;
-        check_base(base, before.version())?;
+        known(&api, &cluster, &namespace)?;
         let key = key(cluster.name(), Some(namespace.clone()));
+        check_base(&api, &key, base)?;
         let (decisions, note) = undone(&api, &key, base, undo)?;
         let (configuration, _) = review::configuration(api.store(), cluster.name())?;
         review::join(&namespace, decisions.clone(), &configuration)
             .map_err(|faults| refused_entry("/version", faults))?;
-        store(&api, key, base, &who, note, &decisions)?;
+        store(&api, key, base, &who, note, &decisions, &[])?;
         known(&api, &cluster, &namespace)
     };
     Ok(told(blocking(work).await?))
@@ -361,7 +362,7 @@ impl ReviewOperation {
                 let rules = vec![rule.clone()];
                 let read = entry(ReviewSpec { cidr_rules: rules, ..ReviewSpec::default() })?;
                 for new in read.cidr_rules {
-                    if !decisions.cidr_rules.iter().any(|old| same_rule(old, &new)) {
+                    if !decisions.cidr_rules.iter().any(|old| same(old, &new)) {
                         decisions.cidr_rules.push(new);
                     }
                 }
@@ -370,9 +371,7 @@ impl ReviewOperation {
                 let rules = vec![rule.clone()];
                 let read = entry(ReviewSpec { cidr_rules: rules, ..ReviewSpec::default() })?;
                 let before = decisions.cidr_rules.len();
-                decisions
-                    .cidr_rules
-                    .retain(|old| !read.cidr_rules.iter().any(|r| same_rule(old, r)));
+                decisions.cidr_rules.retain(|old| !read.cidr_rules.iter().any(|r| same(old, r)));
                 if decisions.cidr_rules.len() == before {
                     let detail = "the review has no such rule";
                     return Err(Problem::bad_body(format!("{pointer}/rule"), detail));
@@ -403,11 +402,6 @@ fn set_rule(
         ModelDirection::Egress => all[at].egress = rule,
     }
     all.retain(|rules| rules.ingress.is_some() || rules.egress.is_some());
-}
-
-/// Whether two rules say the same, wherever they stand.
-fn same_rule(a: &ringfence_model::review::CidrRule, b: &ringfence_model::review::CidrRule) -> bool {
-    (a.direction, &a.workload, &a.block, &a.ports) == (b.direction, &b.workload, &b.block, &b.ports)
 }
 
 /// The decisions in a whole review file. What it says of the configuration must be so already.

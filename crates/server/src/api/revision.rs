@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use ringfence_kube::review;
 use ringfence_model::review::Review;
 use ringfence_model::{Diagnostic, Name};
-use ringfence_store::{NewReview, ReviewKey, ReviewVersion};
+use ringfence_store::{NewReview, ReviewKey, ReviewVersion, StoreError};
 use serde::Serialize;
 
 use crate::api::reviews::Undo;
@@ -14,7 +14,8 @@ use crate::api::state::Api;
 use crate::clock::now;
 use crate::event::Event;
 use crate::principal::Principal;
-use crate::problem::{Fault, Json, Problem};
+use crate::problem::{Conflict, Fault, Json, Problem};
+use crate::review::change::changes;
 use crate::review::{object, read};
 
 /// An answer that carries its version as `ETag`.
@@ -45,16 +46,24 @@ pub(super) fn base(headers: &HeaderMap) -> Result<u64, Problem> {
 }
 
 /// Fails when the newest version is not the one that a change was made from. The store asks again when it stores.
-pub(super) fn check_base(base: u64, current: u64) -> Result<(), Problem> {
-    if base == current {
+pub(super) fn check_base(api: &Api, key: &ReviewKey, base: u64) -> Result<(), Problem> {
+    let newest = api.store().review(key, None)?;
+    let current_version = newest.as_ref().map_or(0, |newest| newest.version);
+    if base == current_version {
         return Ok(());
     }
-    let detail =
-        format!("the change was made from version {base}, and by now there is version {current}");
-    Err(Problem::conflict(detail, current))
+    let before = match base {
+        0 => Some(Review::default()),
+        // A base that never was tells nothing of what changed since.
+        _ => api.store().review(key, Some(base))?.as_ref().map(read).transpose()?,
+    };
+    let after = newest.as_ref().map(read).transpose()?.unwrap_or_default();
+    let changes = before.map(|before| changes(&before, &after)).unwrap_or_default();
+    let (who, at) = newest.map(|newest| (newest.who, newest.at.to_string())).unzip();
+    Err(Problem::conflict(base, Conflict { current_version, who, at, changes }))
 }
 
-/// Stores the next version and tells everybody.
+/// Stores the next version, with settings that change together with it, and tells everybody.
 pub(super) fn store(
     api: &Api,
     key: ReviewKey,
@@ -62,17 +71,19 @@ pub(super) fn store(
     who: &Principal,
     note: String,
     review: &Review,
+    settings: &[(&str, Option<&str>)],
 ) -> Result<ReviewVersion, Problem> {
     let name = key.namespace.as_ref().unwrap_or(&key.cluster);
     let yaml = review::yaml(name, review);
-    let stored = api.store().put_review(&NewReview {
-        key,
-        base,
-        at: now(),
-        who: who.name.clone(),
-        note,
-        yaml,
-    })?;
+    let new = NewReview { key, base, at: now(), who: who.name.clone(), note, yaml };
+    let stored = match api.store().put_review_and_settings(&new, settings) {
+        // Somebody came in between after all.
+        Err(StoreError::Conflict { .. }) => {
+            check_base(api, &new.key, base)?;
+            return Err(Problem::unavailable("the review is being changed"));
+        }
+        stored => stored?,
+    };
     let ReviewKey { cluster, namespace } = stored.key.clone();
     api.app.events.send(Event::Review { cluster, namespace });
     Ok(stored)

@@ -68,7 +68,8 @@ async fn the_policies_for_a_service_are_those_of_all_workloads_behind_it() {
         let ServiceRef { namespace, name } = &service.reference;
         let behind = inventory.workloads().iter().filter(|w| w.services.contains(&n));
         let behind: Vec<_> = behind.filter(|w| !w.host_network).map(|w| &w.reference).collect();
-        let path = format!("/clusters/shop/policies?namespace={namespace}&kind=Service&name={name}");
+        let path =
+            format!("/clusters/shop/policies?namespace={namespace}&kind=Service&name={name}");
         let answer = server.get(&path).await;
         if behind.is_empty() {
             continue;
@@ -77,8 +78,12 @@ async fn the_policies_for_a_service_are_those_of_all_workloads_behind_it() {
         if behind.len() > 1 {
             assert_eq!(answer["certificate"]["outcome"], "PROVEN", "{namespace}/{name}");
         }
-        let written: Vec<&str> =
-            answer["files"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
+        let written: Vec<&str> = answer["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["name"].as_str().unwrap())
+            .collect();
         for workload in &behind {
             let alone = format!(
                 "/clusters/shop/policies?namespace={namespace}&kind={}&name={}",

@@ -89,12 +89,34 @@ async fn of_two_who_change_the_same_version_one_is_told() {
     let rule =
         || json!([{ "op": "setGeneralRule", "direction": "ingress", "rule": "AllowNamespace" }]);
     patch(&server, SHOP, 1, rule()).await.ok();
+    let web = json!({ "namespace": "shop", "kind": "Deployment", "name": "web" });
+    let decide = json!([{
+        "op": "decide", "choice": "exclude",
+        "edges": [{ "source": { "workload": web }, "destination": { "cidr": "198.51.100.0/24" }, "port": 443 }],
+    }]);
+    patch(&server, SHOP, 2, decide).await.ok();
     let problem = patch(&server, SHOP, 1, rule()).await.problem(409);
-    assert_eq!(problem["current"], 2);
+    assert_eq!((&problem["currentVersion"], &problem["who"]), (&json!(3), &json!("somebody")));
+    assert!(problem["at"].as_str().is_some_and(|at| at.ends_with('Z')));
+    let edge = "shop/Deployment/web -> 198.51.100.0/24 TCP/443";
+    assert_eq!(
+        problem["changes"],
+        json!([
+            {
+                "code": "general-rule",
+                "values": { "direction": "Ingress", "rule": "AllowNamespace" },
+                "text": "the general Ingress rule is AllowNamespace",
+            },
+            { "code": "edge-excluded", "values": { "edge": edge }, "text": format!("{edge} is excluded") },
+        ])
+    );
+    // A version that never was tells nothing of what changed since.
+    let problem = patch(&server, SHOP, 9, rule()).await.problem(409);
+    assert_eq!((&problem["currentVersion"], &problem["changes"]), (&json!(3), &json!(null)));
     let body = json!({ "operations": rule() }).to_string();
     server.send("PATCH", SHOP, &[], &body).await.problem(428);
     server.send("PATCH", SHOP, &[("If-Match", "*")], &body).await.problem(400);
-    let viewer = [("x-role", "viewer"), ("If-Match", "\"2\"")];
+    let viewer = [("x-role", "viewer"), ("If-Match", "\"3\"")];
     server.send("PATCH", SHOP, &viewer, &body).await.problem(403);
     server.send("GET", SHOP, &[("x-role", "nobody")], "").await.problem(401);
 }

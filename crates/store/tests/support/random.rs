@@ -33,7 +33,10 @@ impl Deed {
         let ended = match self {
             Self::Record(arrivals) => store.record(arrivals),
             Self::Objects(cluster, changes) => store.record_objects(cluster, changes),
-            Self::Review(review) => store.put_review(review).map(|_| ()),
+            Self::Review(review) => {
+                let key = format!("cluster/{}/note", review.key.cluster);
+                store.put_review_and_settings(review, &[(&key, Some(&review.note))]).map(|_| ())
+            }
             Self::Settings(changes, audit) => {
                 let changes: Vec<_> =
                     changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
