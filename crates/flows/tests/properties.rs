@@ -307,10 +307,13 @@ proptest! {
     }
 }
 
+/// Counts by port.
+type Sums = BTreeMap<u16, [u64; 3]>;
+
 /// The lines of conversations by the second in which they come, with more of each long after; and the counts by port.
-fn with_echoes(conversations: &[Conversation]) -> (Vec<(u32, String)>, BTreeMap<u16, [u64; 3]>) {
+fn with_echoes(conversations: &[Conversation]) -> (Vec<(u32, String)>, Sums) {
     let mut timed = Vec::new();
-    let mut truth = BTreeMap::<u16, [u64; 3]>::new();
+    let mut truth = Sums::new();
     for (n, conversation) in conversations.iter().enumerate() {
         let (lines, (port, counts)) = lines(n, conversation);
         let again = lines.last().cloned().into_iter().map(|line| (conversation.second + 40, line));
@@ -328,8 +331,8 @@ fn with_echoes(conversations: &[Conversation]) -> (Vec<(u32, String)>, BTreeMap<
 }
 
 /// The counts of all buckets by port.
-fn sum(buckets: &[Bucket]) -> BTreeMap<u16, [u64; 3]> {
-    let mut sums = BTreeMap::<u16, [u64; 3]>::new();
+fn sum(buckets: &[Bucket]) -> Sums {
+    let mut sums = Sums::new();
     for edge in buckets.iter().flat_map(|bucket| &bucket.edges) {
         let ringfence_model::L4::Port(_, port) = edge.key.l4 else { panic!("{edge:?}") };
         let e = &edge.evidence;

@@ -115,9 +115,9 @@ async fn soak_memory_stays_bounded_while_the_disk_stalls() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         most = most.max(memory(child.id()));
     }
+    load.shutdown().await;
     child.kill().unwrap();
     child.wait().unwrap();
-    load.abort_all();
     println!("after {seconds} s: {} MB at most", most >> 20);
     assert!(most < MEMORY, "{most} bytes");
 }

@@ -63,6 +63,7 @@ async fn bookmarks_keep_quiet_kinds_young() -> Outcome {
     Ok(())
 }
 
+/// An API server that was gone for an hour has forgotten where the watches were, and says 410 Gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_old_is_listed_anew() -> Outcome {
     for expiry in [Expiry::Status, Expiry::Event] {
