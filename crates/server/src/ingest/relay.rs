@@ -81,6 +81,8 @@ struct Follower<'a> {
     incarnation: u64,
     now: &'a Now,
     aggregator: Aggregator<'a, Now>,
+    /// Whether nothing was read of it yet.
+    unread: bool,
     /// Whether the aggregator knows the connections that were counted before.
     acquainted: bool,
     hubble: HubbleStream,
@@ -147,13 +149,15 @@ pub(super) async fn follow(shared: Arc<Shared>, relay: Relay) {
     follower.finish().await;
 }
 
-/// How far a relay was read.
+/// How far a relay was read in an earlier life of the server.
 #[derive(Clone, Copy, Debug)]
-enum Start {
-    /// Not at all: it is read from now on.
-    Now(Timestamp),
-    /// In an earlier life of the server, by this incarnation of the moments.
-    On(Timestamp, u64),
+struct Start {
+    until: Timestamp,
+    /// Of the moments: it grows when they begin anew.
+    incarnation: u64,
+    /// Whether nothing of it was read. Then the moment is that of the server's clock, when the relay was first
+    /// followed.
+    unread: bool,
 }
 
 /// How far a relay was read, which is what the store has as the number of its last batch. `None` when the server stops.
@@ -161,8 +165,12 @@ async fn start(shared: &Arc<Shared>, source: &SourceKey) -> Option<Start> {
     loop {
         let fault = match shared.known(source).await {
             Ok(Some(state)) => {
-                let nanos = i64::try_from(state.sequence).unwrap_or(i64::MAX);
-                return Some(Start::On(Timestamp::from_nanos(nanos), state.incarnation));
+                let until = i64::try_from(state.sequence).unwrap_or(i64::MAX);
+                return Some(Start {
+                    until: Timestamp::from_nanos(until),
+                    incarnation: state.incarnation,
+                    unread: state.ledger.received == 0,
+                });
             }
             // It is noted at once, so that a server that dies before it has stored anything goes on from here too.
             Ok(None) => {
@@ -170,7 +178,7 @@ async fn start(shared: &Arc<Shared>, source: &SourceKey) -> Option<Start> {
                 let nothing = advance(source, 0, now, now, Ledger::default());
                 let arrivals = Arrivals { edges: Vec::new(), advances: vec![nothing] };
                 match shared.record(arrivals).await {
-                    Ok(()) => return Some(Start::Now(now)),
+                    Ok(()) => return Some(Start { until: now, incarnation: 0, unread: true }),
                     Err(fault) => fault,
                 }
             }
@@ -214,10 +222,7 @@ enum End {
 
 impl<'a> Follower<'a> {
     fn new(shared: &'a Arc<Shared>, source: SourceKey, now: &'a Now, start: Start) -> Self {
-        let (fed, incarnation, acquainted) = match start {
-            Start::Now(at) => (at, 0, true),
-            Start::On(at, incarnation) => (at, incarnation, false),
-        };
+        let Start { until: fed, incarnation, unread } = start;
         Self {
             shared,
             hubble: HubbleStream::new(&source.name),
@@ -225,7 +230,8 @@ impl<'a> Follower<'a> {
             incarnation,
             now,
             aggregator: aggregator(shared, now),
-            acquainted,
+            unread,
+            acquainted: unread,
             held: Held::new(fed),
             fed,
             resumed: fed,
@@ -241,9 +247,7 @@ impl<'a> Follower<'a> {
             let now = self.shared.app.clock.now();
             tracing::warn!(relay = %self.source.name, until = %self.fed, "clock jumped back");
             self.fed = now;
-            for mark in &mut self.marks {
-                mark.until = mark.until.min(now);
-            }
+            self.marks = marks(now, &Ledger::default());
             self.incarnation += 1;
         }
         self.held.begin(self.fed);
@@ -255,9 +259,10 @@ impl<'a> Follower<'a> {
         Timestamp::from_nanos(self.fed.nanos().saturating_sub(horizon))
     }
 
-    /// Whether the relay was read up to a moment that is still to come: the clock was ahead then.
+    /// Whether the relay is to be read from a moment that is still to come: the clock was ahead when it was first
+    /// followed. Later the moments are those of messages, which no clock of the server changes.
     fn is_ahead(&self) -> bool {
-        self.fed >= self.shared.window(self.shared.app.clock.now()).until
+        self.unread && self.fed >= self.shared.window(self.shared.app.clock.now()).until
     }
 
     /// Takes flows in until the stream breaks.
@@ -317,6 +322,7 @@ impl<'a> Follower<'a> {
             *self.waiting.1.dropped.entry(DropReason::OutsideRetention).or_default() += 1;
         } else {
             self.held.put(time, message);
+            self.unread = false;
         }
     }
 

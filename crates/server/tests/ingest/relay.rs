@@ -223,3 +223,33 @@ async fn a_relay_is_followed_when_the_clock_jumps_back() {
     assert_eq!(ledger, Ledger { received: 2, stored: 1, duplicate: 0, dropped });
     server.stop().await;
 }
+
+/// What seems to come from the future is not stored, is counted as such, and may come again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_counts_twice_when_the_clock_jumps_back() {
+    let relay = Relay::start().await.unwrap();
+    let base = now();
+    let (store, hands) = (Arc::new(Sqlite::in_memory().unwrap()), Hands::at(base));
+    let server = follow(&relay, &store, &hands).await;
+    asked(&relay, 1).await;
+    hands.turn(100);
+    for port in 40_000..40_010 {
+        relay.say(packet(base, 1, port, false, SYN));
+    }
+    received(&server, &relay, 10).await;
+    hands.turn(-3_600);
+    for port in 40_000..40_005 {
+        relay.say(packet(base, 50, port, false, ACK));
+    }
+    received(&server, &relay, 15).await;
+    server.stop().await;
+    let server = follow(&relay, &store, &hands).await;
+    received(&server, &relay, 20).await;
+    hands.turn(3_600);
+    relay.cut_off();
+    let ledger = received(&server, &relay, 25).await;
+    let dropped = [(DropReason::OutsideRetention, 10)].into();
+    assert_eq!((ledger.stored, ledger.dropped), (15, dropped));
+    assert_eq!(show(&server.edges()), "shop/Pod/web -> shop/Pod/api TCP/8080: 10/0/0 0+0");
+    server.stop().await;
+}
