@@ -33,10 +33,22 @@ const TYPES: Record<string, string> = {
 export const CSP =
   "default-src 'self'; script-src 'self'; style-src 'self'; worker-src 'self'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/** Serves what was built, under the content security policy of the server. The API is the test's. */
-export async function serveDist(): Promise<{ readonly url: string; readonly server: Server }> {
+/**
+ * Serves what was built, under the content security policy of the server. The API is the test's: either it answers in the
+ * browser, or by `api`, which gives the JSON of a path, and `null` for one that never answers.
+ */
+export async function serveDist(
+  api?: (path: string) => string | null,
+): Promise<{ readonly url: string; readonly server: Server }> {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? "/", "http://x").pathname);
+    if (api && path.startsWith("/api/v1/")) {
+      const body = api(path.slice("/api/v1".length));
+      if (body === null) return;
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(body);
+      return;
+    }
     const file = join(DIST, path);
     const found = existsSync(file) && statSync(file).isFile() ? file : join(DIST, "index.html");
     response.writeHead(200, {

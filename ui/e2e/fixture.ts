@@ -94,7 +94,8 @@ export class Fixture {
     });
   }
 
-  private body(path: string, method: string, sent: unknown): unknown {
+  /** What an undisturbed request is answered. */
+  body(path: string, method: string, sent: unknown): unknown {
     const [, , , part, third, fourth] = path.split("/");
     if (path === "/me") return { name: "local", role: this.role };
     if (path === "/clusters") return list([this.cluster()]);

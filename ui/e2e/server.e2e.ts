@@ -45,6 +45,19 @@ async function commandLine(): Promise<string> {
   return stdout;
 }
 
+/** Presses Tab until what has the focus says this. */
+async function tabTo(page: Page, text: RegExp): Promise<void> {
+  for (let left = 60; left > 0; left--) {
+    await page.keyboard.press("Tab");
+    const said = await page.evaluate(() => {
+      const { activeElement: at } = document;
+      return at instanceof HTMLElement ? (at.getAttribute("aria-label") ?? at.innerText).trim() : "";
+    });
+    if (text.test(said)) return;
+  }
+  throw new Error(`Tab does not lead to ${text}`);
+}
+
 describe("from the first page to a proven policy", () => {
   test("with five clicks, and the same as from the command line", async () => {
     const page = await open("/");
@@ -55,6 +68,27 @@ describe("from the first page to a proven policy", () => {
     const text = await downloaded(page, "All as one YAML file");
     expect(text).toContain("kind: NetworkPolicy");
     expect(text).toBe(await commandLine());
+  });
+
+  test("with the keyboard alone", async () => {
+    const page = await open("/");
+    await page.getByRole("link", { name: new RegExp(cluster) }).waitFor();
+    await tabTo(page, new RegExp(`^${cluster}`));
+    await page.keyboard.press("Enter");
+    await page.getByRole("link", { name: NAMESPACE, exact: true }).waitFor();
+    await tabTo(page, new RegExp(`^${NAMESPACE}$`));
+    await page.keyboard.press("Enter");
+    await page.getByRole("checkbox").first().waitFor();
+    await tabTo(page, /^Ingress$/);
+    for (let i = 0; i < 3; i++) await page.keyboard.press("ArrowRight");
+    await page.getByText("PROVEN", { exact: true }).waitFor();
+    await tabTo(page, /^Download$/);
+    await page.keyboard.press("Enter");
+    await page.getByRole("menuitem", { name: "This file" }).waitFor();
+    const coming = page.waitForEvent("download");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    expect(readFileSync(await (await coming).path(), "utf8")).toContain("kind: NetworkPolicy");
   });
 
   test("a decision, a general rule and a range show in it, and undo takes them back", async () => {
@@ -119,18 +153,29 @@ test("two people decide at once: the second sees the conflict", async () => {
   await first.getByText("Undone").waitFor();
 });
 
-test("what one does the other sees by itself", async () => {
-  const [first, second] = [await open(scope("?search=orders")), await open(scope("?search=orders"))];
+test("what one does the other sees by itself, and loses neither selection nor place", async () => {
+  const [first, second] = [await open(scope("?search=orders")), await open(scope())];
   const box = /^Allow: web TCP\/8081 orders/;
+  const table = second.getByRole("grid");
+  await table.locator(".table-row").first().waitFor();
+  await table.evaluate((element) => element.scrollTo(0, 640));
   await second.getByRole("checkbox", { name: box }).waitFor();
-  await second.getByText("web", { exact: true }).first().click();
+  const rows = table.locator(".table-row", { hasText: "metrics" });
+  await rows.first().click({ modifiers: ["Control"], position: { x: 600, y: 10 } });
+  await table.locator(".table-row", { has: second.getByRole("checkbox", { name: box }) }).click({
+    modifiers: ["Control"],
+    position: { x: 600, y: 10 },
+  });
+  await second.getByText("2 selected").waitFor();
+  const place = await table.evaluate((element) => element.scrollTop);
   await first.getByRole("checkbox", { name: box }).uncheck();
   await second.waitForFunction(
     () =>
       document.querySelector<HTMLInputElement>('input[aria-label^="Allow: web TCP/8081 orders"]')?.checked ===
       false,
   );
-  await second.getByRole("complementary").waitFor();
+  expect(await second.getByText("2 selected").isVisible()).toBe(true);
+  expect(await table.evaluate((element) => element.scrollTop)).toBe(place);
   await first.getByRole("button", { name: "Undo" }).first().click();
   await first.getByText("Undone").waitFor();
 });

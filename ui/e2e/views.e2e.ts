@@ -166,6 +166,32 @@ describe("the generated policy", () => {
   });
 });
 
+describe("the map", () => {
+  test("now, and with this policy", async () => {
+    const page = await theatre.open("/network/demo/shop?tab=topology", new Fixture());
+    const legend = page.getByRole("list", { name: "Legend" });
+    await legend.getByText("Would be forbidden").waitFor();
+    await page.getByText("Now", { exact: true }).click();
+    await legend.getByText("Allowed now").waitFor();
+    await legend.getByText("Would be forbidden").waitFor({ state: "detached" });
+    expect(page.url()).toContain("lens=now");
+  });
+
+  test("a node is found by name, and leads to its links and their rows", async () => {
+    const page = await theatre.open("/network/demo/shop?tab=topology", new Fixture());
+    const pane = page.getByRole("complementary");
+    await pane.getByRole("button", { name: /orders/ }).click();
+    await pane.getByText("Connections into it").waitFor();
+    await pane
+      .getByRole("button", { name: /TCP\/8081/ })
+      .first()
+      .click();
+    await pane.getByText("Which rule decides").waitFor();
+    await pane.getByRole("button", { name: "Open in the table" }).click();
+    await page.getByRole("grid").getByText("TCP/8081").first().waitFor();
+  });
+});
+
 describe("the policy editor", () => {
   test("form and text follow each other", async () => {
     const page = await theatre.open("/network/demo/shop?tab=editor", new Fixture());

@@ -63,6 +63,7 @@ export function message(wire: Wire["Message"] & { readonly namespaces?: readonly
   return {
     severity: wire.severity,
     code: wire.code,
+    values: wire.values,
     subject: wire.subject ?? null,
     line: wire.line ?? null,
     text: wire.message,
@@ -87,7 +88,7 @@ export function edge(wire: Wire["EdgeRow"]): Edge {
     firstSeen: time(wire.firstSeen),
     lastSeen: time(wire.lastSeen),
     verdict: wire.verdict,
-    reason: wire.reason.text,
+    reason: wire.reason,
     decision: wire.decision === "Include" ? "include" : wire.decision === "Exclude" ? "exclude" : null,
     present: wire.current,
     pattern: wire.edge ? pattern(wire.edge) : null,
@@ -143,7 +144,7 @@ export function topology(wire: Wire["Topology"]): Topology {
         lastSeen: time(link.lastSeen),
         before: link.before,
         after: link.after,
-        reason: link.reason.text,
+        reason: link.reason,
       })),
   };
 }
@@ -257,7 +258,7 @@ function certificate(wire: Wire["Certificate"]): Certificate {
     source,
     destination,
     port,
-    reason: reason.text,
+    reason,
     accepted,
   });
   return {
@@ -269,7 +270,6 @@ function certificate(wire: Wire["Certificate"]): Certificate {
     checks: wire.checks,
     failures: wire.failures.map((failure) => ({
       ...failure,
-      message: failure.message.text,
       connection: failure.connection ?? null,
     })),
     replaced: wire.replaced,
@@ -278,10 +278,11 @@ function certificate(wire: Wire["Certificate"]): Certificate {
     unknown: wire.unknown.map(judged),
     changes: wire.changes,
     slack: wire.slack,
-    assumptions: wire.assumptions.map(({ text }) => text),
-    messages: wire.messages.map(({ severity, code, subject, message, hint }) => ({
+    assumptions: wire.assumptions,
+    messages: wire.messages.map(({ severity, code, values, subject, message, hint }) => ({
       severity: severity === "error" || severity === "warning" ? severity : "note",
       code,
+      values,
       subject: subject ?? null,
       line: null,
       text: message,
@@ -368,7 +369,7 @@ export function readiness(wire: Wire["Readiness"]): Readiness {
       edges: one.edges,
       edgesSeenOnce: one.edgesSeenOnce,
       unseenProbability: one.unseenProbability ?? null,
-      gaps: one.gaps.map(({ text }) => text),
+      gaps: one.gaps,
     })),
   };
 }

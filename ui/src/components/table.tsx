@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import {
   type CSSProperties,
   type KeyboardEvent,
+  memo,
   type MouseEvent,
   type ReactNode,
   useCallback,
@@ -74,7 +75,10 @@ export function Table<Row, Key extends string>({
     overscan: 12,
     getItemKey: useCallback((i: number) => (rows[i] === undefined ? i : rowKey(rows[i])), [rows, rowKey]),
   });
-  const template: CSSProperties = { gridTemplateColumns: columns.map(({ width }) => width).join(" ") };
+  const template = useMemo<CSSProperties>(
+    () => ({ gridTemplateColumns: columns.map(({ width }) => width).join(" ") }),
+    [columns],
+  );
   const place = (focus === null ? undefined : index.get(focus)) ?? 0;
   const keyAt = (i: number) => (rows[i] === undefined ? null : rowKey(rows[i]));
 
@@ -135,6 +139,11 @@ export function Table<Row, Key extends string>({
     }
   };
 
+  // The same function at all times, so that lines are drawn again only when something of theirs changes.
+  const latest = useRef(click);
+  latest.current = click;
+  const clicked = useCallback((event: MouseEvent, row: unknown) => latest.current(event, row as Row), []);
+
   return (
     <div
       ref={box}
@@ -181,34 +190,21 @@ export function Table<Row, Key extends string>({
             const row = rows[i];
             if (row === undefined) return null;
             const own = rowKey(row);
-            const state = [
-              "table-row",
-              selected.has(own) && "selected",
-              focus === own && "focused",
-              opened === own && "opened",
-              rowClass?.(row),
-            ];
             return (
-              // The grid takes the keys for its rows.
-              // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
-              <div
+              <Line
                 key={String(key)}
                 id={`${id}-${own}`}
-                role="row"
-                tabIndex={-1}
-                aria-rowindex={i + 2}
-                aria-selected={selected.has(own)}
-                className={state.filter(Boolean).join(" ")}
-                style={{ ...template, transform: `translateY(${start}px)` }}
-                onClick={(event) => click(event, row)}
-                onMouseDown={(event) => event.shiftKey && event.preventDefault()}
-              >
-                {columns.map(({ key, align, cell }) => (
-                  <div key={key} role="gridcell" className={align === "right" ? "cell right" : "cell"}>
-                    {cell(row)}
-                  </div>
-                ))}
-              </div>
+                row={row}
+                columns={columns as readonly Column<unknown>[]}
+                template={template}
+                start={start}
+                place={i}
+                selected={selected.has(own)}
+                state={[focus === own && "focused", opened === own && "opened", rowClass?.(row)]
+                  .filter(Boolean)
+                  .join(" ")}
+                click={clicked}
+              />
             );
           })}
         </div>
@@ -216,3 +212,51 @@ export function Table<Row, Key extends string>({
     </div>
   );
 }
+
+interface LineProps {
+  readonly id: string;
+  readonly row: unknown;
+  readonly columns: readonly Column<unknown>[];
+  readonly template: CSSProperties;
+  readonly start: number;
+  readonly place: number;
+  readonly selected: boolean;
+  /** Further classes. */
+  readonly state: string;
+  readonly click: (event: MouseEvent, row: unknown) => void;
+}
+
+/** One row. Scrolling moves many of them and changes none, so they are kept. */
+const Line = memo(function Line({
+  id,
+  row,
+  columns,
+  template,
+  start,
+  place,
+  selected,
+  state,
+  click,
+}: LineProps) {
+  return (
+    // The grid takes the keys for its rows.
+    // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
+    <div
+      id={id}
+      role="row"
+      tabIndex={-1}
+      aria-rowindex={place + 2}
+      aria-selected={selected}
+      className={`table-row ${selected ? "selected " : ""}${state}`}
+      style={{ ...template, transform: `translateY(${start}px)` }}
+      onClick={(event) => click(event, row)}
+      onMouseDown={(event) => event.shiftKey && event.preventDefault()}
+    >
+      {columns.map(({ key, align, cell }) => (
+        <div key={key} role="gridcell" className={align === "right" ? "cell right" : "cell"}>
+          {cell(row)}
+        </div>
+      ))}
+    </div>
+  );
+});

@@ -1,4 +1,5 @@
 import type { Peer } from "./edge.ts";
+import type { Said, Values } from "./said.ts";
 
 /** A time that something covers, in milliseconds since 1970. */
 export interface Period {
@@ -40,6 +41,7 @@ export interface Entity {
 export interface Message {
   readonly severity: "note" | "warning" | "error";
   readonly code: string;
+  readonly values: Values;
   readonly subject: string | null;
   readonly line: number | null;
   readonly text: string;
@@ -77,7 +79,7 @@ export interface WorkloadReadiness {
   readonly edgesSeenOnce: number;
   /** That the next connection is on an edge not seen yet; `null` without evidence. */
   readonly unseenProbability: number | null;
-  readonly gaps: readonly string[];
+  readonly gaps: readonly Said[];
 }
 
 export type Level = "good" | "fair" | "poor" | "none";

@@ -33,7 +33,7 @@ function edge(id: string, more: Partial<Edge> = {}): Edge {
     firstSeen: 0,
     lastSeen: 0,
     verdict: "allowed",
-    reason: "observed",
+    reason: { code: "observed", values: {}, text: "observed" },
     decision: null,
     present: "allowed",
     pattern: {},

@@ -1,3 +1,5 @@
+import type { Said } from "./said.ts";
+
 /** Into or out of the entities in scope. */
 export type Direction = "ingress" | "egress";
 
@@ -40,7 +42,7 @@ export interface Edge {
   readonly firstSeen: number;
   readonly lastSeen: number;
   readonly verdict: Verdict;
-  readonly reason: string;
+  readonly reason: Said;
   readonly decision: Choice | null;
   readonly present: Present;
   /** How a decision names it; `null` where a review cannot. */
@@ -122,9 +124,13 @@ export function formatSort({ key, down }: Sort): string {
 export function matches(edge: Edge, text: string): boolean {
   const wanted = text.trim().toLowerCase();
   if (wanted === "") return true;
-  return [peerName(edge.entity), peerName(edge.peer), portName(edge), edge.reason, ...edge.services].some(
-    (field) => field.toLowerCase().includes(wanted),
-  );
+  return [
+    peerName(edge.entity),
+    peerName(edge.peer),
+    portName(edge),
+    edge.reason.text,
+    ...edge.services,
+  ].some((field) => field.toLowerCase().includes(wanted));
 }
 
 /** The rows in the order of a sort; equal ones by entity, peer and port, so that the order never jumps. */

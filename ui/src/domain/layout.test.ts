@@ -8,7 +8,11 @@ function node(id: string, namespace: string | null = "shop", inScope = true): Ma
 }
 function link(source: string, target: string): MapLink {
   const seen = { services: [], connections: 1, denied: 0, firstSeen: 0, lastSeen: 0 };
-  const verdict = { before: "allowed", after: "allowed", reason: "" } as const;
+  const verdict = {
+    before: "allowed",
+    after: "allowed",
+    reason: { code: "observed", values: {}, text: "observed" },
+  } as const;
   return { id: `${source}>${target}`, source, target, protocol: "TCP", port: 80, ...seen, ...verdict };
 }
 /** A graph that looks random and is always the same. */

@@ -1,5 +1,6 @@
 import type { Message } from "./cluster.ts";
 import type { Direction, Peer, Present } from "./edge.ts";
+import type { Said } from "./said.ts";
 
 /** The policies of a scope with their proof. */
 export interface Generated {
@@ -40,7 +41,7 @@ export interface Certificate {
     readonly subject: string;
     readonly connection: string | null;
     readonly atFault: readonly string[];
-    readonly message: string;
+    readonly message: Said;
   }[];
   readonly replaced: readonly string[];
   readonly kept: readonly JudgedEdge[];
@@ -54,7 +55,7 @@ export interface Certificate {
     readonly destination: string;
     readonly ports: string;
   }[];
-  readonly assumptions: readonly string[];
+  readonly assumptions: readonly Said[];
   readonly messages: readonly Message[];
 }
 
@@ -62,7 +63,7 @@ export interface JudgedEdge {
   readonly source: string;
   readonly destination: string;
   readonly port: string;
-  readonly reason: string;
+  readonly reason: Said;
   readonly accepted: number;
 }
 

@@ -1,5 +1,6 @@
 import type { Peer, Present, Verdict } from "./edge.ts";
 import { peerName, portName } from "./edge.ts";
+import type { Said } from "./said.ts";
 
 /** A node of the map: who owns pods, or what stands outside. */
 export interface MapNode {
@@ -32,7 +33,7 @@ export interface MapLink {
   readonly before: Present;
   /** With the policies that the review would give. */
   readonly after: Verdict;
-  readonly reason: string;
+  readonly reason: Said;
 }
 
 export interface Topology {

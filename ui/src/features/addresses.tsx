@@ -10,6 +10,7 @@ import { Moment } from "../components/moment.tsx";
 import { PeerName } from "../components/peer.tsx";
 import { Empty, Ready } from "../components/state.tsx";
 import { type Column, Table } from "../components/table.tsx";
+import { Tick } from "../components/tick.tsx";
 import { may } from "../domain/cluster.ts";
 import {
   ADDRESS_FILTERS,
@@ -95,13 +96,12 @@ function Addresses({ place, direction, all }: AddressesProps) {
       header: t.edges.allow,
       width: "56px",
       cell: (row) => (
-        <Checkbox
-          aria-label={`${t.edges.allow}: ${row.address}`}
-          tabIndex={-1}
+        <Tick
+          label={`${t.edges.allow}: ${row.address}`}
           checked={allowed(row)}
-          indeterminate={row.allowed === "some" && !pending.has(row.id)}
+          mixed={row.allowed === "some" && !pending.has(row.id)}
           disabled={!writable || row.edges.length === 0}
-          onChange={() => toggle(chosen.includes(row) ? chosen : [row])}
+          toggle={() => toggle(chosen.includes(row) ? chosen : [row])}
         />
       ),
     },

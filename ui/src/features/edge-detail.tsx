@@ -3,7 +3,7 @@ import { Facts, Pane } from "../components/pane.tsx";
 import { PeerName } from "../components/peer.tsx";
 import { type Choice, type Edge, ends, portName } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
-import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
+import { useFormat, useSaid, useTexts } from "../i18n/texts.tsx";
 import { Explanation } from "./explanation.tsx";
 
 interface EdgeDetailProps {
@@ -19,7 +19,7 @@ interface EdgeDetailProps {
 export function EdgeDetail({ scope, edge, close, showRule, decide, writable }: EdgeDetailProps) {
   const t = useTexts();
   const format = useFormat();
-  const say = usePhrase();
+  const { say } = useSaid();
   const { source, destination } = ends(edge);
   return (
     <Pane title={t.topology.link} close={close}>
@@ -32,7 +32,7 @@ export function EdgeDetail({ scope, edge, close, showRule, decide, writable }: E
       <Facts
         rows={[
           [t.edges.verdict, t.edges.verdicts[edge.verdict]],
-          [t.edges.reason, say(edge.reason)],
+          [t.edges.reason, say("reason", edge.reason)],
           [t.edges.present, t.edges.presents[edge.present]],
           [t.common.services, edge.services.join(", ") || t.common.none],
           [t.common.connections, format.number(edge.connections)],

@@ -1,4 +1,4 @@
-import { Button, Checkbox, TextInput } from "@mantine/core";
+import { Button, TextInput } from "@mantine/core";
 import { IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
@@ -8,6 +8,7 @@ import { Moment } from "../components/moment.tsx";
 import { PeerName } from "../components/peer.tsx";
 import { Empty, Ready } from "../components/state.tsx";
 import { type Column, Table } from "../components/table.tsx";
+import { Tick } from "../components/tick.tsx";
 import {
   type Choice,
   type Direction,
@@ -20,7 +21,7 @@ import {
   type SortKey,
   sorted,
 } from "../domain/edge.ts";
-import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
+import { useFormat, useSaid, useTexts } from "../i18n/texts.tsx";
 import { AddressTable } from "./addresses.tsx";
 import { EdgeDetail } from "./edge-detail.tsx";
 import { GeneralRulePick } from "./general-rule.tsx";
@@ -135,13 +136,12 @@ function EdgeTable({ place, direction, all, total }: EdgeTableProps) {
         header: t.edges.allow,
         width: "56px",
         cell: (edge) => (
-          <Checkbox
-            aria-label={`${t.edges.allow}: ${edge.peer.name} ${portName(edge)} ${edge.entity.name}`}
-            tabIndex={-1}
+          <Tick
+            label={`${t.edges.allow}: ${edge.peer.name} ${portName(edge)} ${edge.entity.name}`}
             checked={isAllowed(edge, pending)}
-            indeterminate={edge.verdict === "unknown" && !pending.has(edge.id)}
+            mixed={edge.verdict === "unknown" && !pending.has(edge.id)}
             disabled={!writable || edge.pattern === null}
-            onChange={() => toggle(chosenKeys.has(edge.id) ? chosen : [edge])}
+            toggle={() => toggle(chosenKeys.has(edge.id) ? chosen : [edge])}
           />
         ),
       },
@@ -305,12 +305,14 @@ function EdgeTable({ place, direction, all, total }: EdgeTableProps) {
 /** What the review makes of an edge; the reason on pointing at it. */
 export function VerdictBadge({ edge, pending }: { readonly edge: Edge; readonly pending: boolean }) {
   const t = useTexts();
-  const say = usePhrase();
+  const { say } = useSaid();
   const tone = { allowed: "good", forbidden: "bad", unknown: "mute" }[edge.verdict];
   return (
-    <span className="verdict" title={say(edge.reason)}>
+    <span className="verdict" title={say("reason", edge.reason)}>
       <span className={`badge ${tone}${pending ? " pending" : ""}`}>{t.edges.verdicts[edge.verdict]}</span>
-      <span className="dim">{edge.decision ? t.edges.decided[edge.decision] : say(edge.reason)}</span>
+      <span className="dim">
+        {edge.decision ? t.edges.decided[edge.decision] : say("reason", edge.reason)}
+      </span>
     </span>
   );
 }

@@ -11,7 +11,7 @@ import { type LineNote, Yaml } from "../components/yaml.tsx";
 import type { Message } from "../domain/cluster.ts";
 import { documentAt, joined, manifest, withPolicy } from "../domain/manifest.ts";
 import type { ExistingPolicy, Policy } from "../domain/policy.ts";
-import { useTexts } from "../i18n/texts.tsx";
+import { useSaid, useTexts } from "../i18n/texts.tsx";
 import { PolicyDiagram } from "./policy/diagram.tsx";
 import { PolicyForm } from "./policy/form.tsx";
 import { Verdict } from "./policy/verdict.tsx";
@@ -92,6 +92,7 @@ interface DraftProps {
 
 function Draft({ place, name, begin, names, choose }: DraftProps) {
   const t = useTexts();
+  const { tell } = useSaid();
   const origin = useMemo(() => together(begin), [begin]);
   const [draft, setDraft] = useState<{ readonly text: string; readonly form: Placed | null } | null>(null);
   const [which, setWhich] = useState(0);
@@ -123,13 +124,16 @@ function Draft({ place, name, begin, names, choose }: DraftProps) {
 
   const findings = judged?.findings ?? begin.flatMap((one) => one.findings);
   const notes = useMemo<readonly LineNote[]>(() => {
-    const note = ({ line, severity, text, hint }: Message): LineNote => ({
-      line: line ?? 1,
-      severity: severity === "note" ? "info" : severity,
-      text: hint === null ? text : `${text} ${hint}`,
-    });
+    const note = (message: Message): LineNote => {
+      const { text, hint } = tell(message);
+      return {
+        line: message.line ?? 1,
+        severity: message.severity === "note" ? "info" : message.severity,
+        text: hint === null ? text : `${text} ${hint}`,
+      };
+    };
     return current ? [...(judged?.faults ?? []), ...findings].map(note) : [];
-  }, [current, findings, judged]);
+  }, [current, findings, judged, tell]);
 
   const edit = (document: number, policy: Policy) =>
     setDraft({ text: withPolicy(text, document, policy), form: { policy, document } });

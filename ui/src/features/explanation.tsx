@@ -6,7 +6,7 @@ import { Failure, Loading } from "../components/state.tsx";
 import type { Peer } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
 import type { Lens } from "../domain/topology.ts";
-import { usePhrase, useTexts } from "../i18n/texts.tsx";
+import { useSaid, useTexts } from "../i18n/texts.tsx";
 
 interface ExplanationProps {
   readonly scope: Scope;
@@ -44,12 +44,12 @@ export function Explanation({ scope, link, lens }: ExplanationProps) {
 
 function Side({ name, side }: { readonly name: string; readonly side: Wire["ExplainedSide"] }) {
   const t = useTexts();
-  const say = usePhrase();
+  const { say } = useSaid();
   const Icon = side.allowed ? IconCircleCheck : IconCircleX;
   return (
     <div className="side">
       <div className={side.allowed ? "good-text" : "bad-text"}>
-        <Icon size={15} stroke={1.8} aria-hidden /> <strong>{name}</strong> {say(side.verdict.text)}
+        <Icon size={15} stroke={1.8} aria-hidden /> <strong>{name}</strong> {say("verdict", side.verdict)}
       </div>
       <ul className="lines">
         {side.because.map((rule) => (
@@ -63,7 +63,7 @@ function Side({ name, side }: { readonly name: string; readonly side: Wire["Expl
             {rule}
             {needs.map((need) => (
               <div key={need.text} className="dim">
-                {need.text}
+                {say("lack", need)}
               </div>
             ))}
           </li>
@@ -73,7 +73,7 @@ function Side({ name, side }: { readonly name: string; readonly side: Wire["Expl
       <ul className="lines">
         {(side.remedies ?? []).map(({ change, alsoOpens }) => (
           <li key={change.text}>
-            <IconArrowRight size={13} aria-hidden /> {change.text}{" "}
+            <IconArrowRight size={13} aria-hidden /> {say("remedy", change)}{" "}
             <span className="dim">
               {alsoOpens.length === 0 ? t.edges.opensNothing : t.edges.alsoOpens(alsoOpens.join("; "))}
             </span>

@@ -30,7 +30,7 @@ import {
   rulesOf,
   slackByCause,
 } from "../domain/policy.ts";
-import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
+import { useFormat, useSaid, useTexts } from "../i18n/texts.tsx";
 
 /** The generated policy tab: what the review comes out as, and the proof of it. */
 export function GeneratedTab({ place }: { readonly place: NetworkPlace }) {
@@ -212,6 +212,7 @@ const keyOf = (rule: GeneratedRule) => `${rule.direction}-${rule.index}`;
 /** The certificate in plain words. */
 function Proof({ certificate }: { readonly certificate: Certificate }) {
   const t = useTexts();
+  const { say, tell } = useSaid();
   const format = useFormat();
   const { proven, window, checks, failures, kept, cut, unknown, slack, assumptions, messages } = certificate;
   return (
@@ -221,7 +222,7 @@ function Proof({ certificate }: { readonly certificate: Certificate }) {
         <div key={`${failure.check} ${failure.subject}`} className="failure">
           <div className="small">{t.policy.checks[failure.check] ?? failure.check}</div>
           <strong>{failure.subject}</strong>
-          <div>{failure.message}</div>
+          <div>{say("flaw", failure.message)}</div>
           {failure.connection && (
             <div>
               {t.policy.counterExample}: <code>{failure.connection}</code>
@@ -265,8 +266,8 @@ function Proof({ certificate }: { readonly certificate: Certificate }) {
         <details>
           <summary>{t.policy.assumptions}</summary>
           <ul className="lines">
-            {assumptions.map((text) => (
-              <li key={text}>{text}</li>
+            {assumptions.map((one) => (
+              <li key={one.code}>{say("assumption", one)}</li>
             ))}
           </ul>
         </details>
@@ -277,13 +278,16 @@ function Proof({ certificate }: { readonly certificate: Certificate }) {
             {t.policy.messages} <span className="dim">{messages.length}</span>
           </summary>
           <ul className="lines">
-            {messages.map((message) => (
-              <li key={`${message.code} ${message.subject} ${message.text}`}>
-                {message.subject && <strong>{message.subject}: </strong>}
-                {message.text}
-                {message.hint && <div className="dim">{message.hint}</div>}
-              </li>
-            ))}
+            {messages.map((message) => {
+              const { text, hint } = tell(message);
+              return (
+                <li key={`${message.code} ${message.subject} ${message.text}`}>
+                  {message.subject && <strong>{message.subject}: </strong>}
+                  {text}
+                  {hint && <div className="dim">{hint}</div>}
+                </li>
+              );
+            })}
           </ul>
         </details>
       )}
@@ -298,7 +302,7 @@ interface EdgeFoldProps {
 }
 
 function EdgeFold({ title, list, open = false }: EdgeFoldProps) {
-  const say = usePhrase();
+  const { say } = useSaid();
   return (
     <details open={open && list.length > 0}>
       <summary>{title}</summary>
@@ -306,7 +310,7 @@ function EdgeFold({ title, list, open = false }: EdgeFoldProps) {
         {list.slice(0, 200).map((one) => (
           <li key={`${one.source} ${one.destination} ${one.port}`}>
             {one.source} → {one.destination} <span className="mono">{one.port}</span>
-            <div className="dim">{say(one.reason)}</div>
+            <div className="dim">{say("reason", one.reason)}</div>
           </li>
         ))}
       </ul>

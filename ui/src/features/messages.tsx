@@ -5,13 +5,14 @@ import { useState } from "react";
 import { messages } from "../api/queries.ts";
 import { Link } from "../components/place.tsx";
 import type { Message } from "../domain/cluster.ts";
-import { useTexts } from "../i18n/texts.tsx";
+import { useSaid, useTexts } from "../i18n/texts.tsx";
 
 const keyOf = (message: Message) => [message.code, message.subject, ...message.namespaces].join("\n");
 
 /** What is wrong with a cluster until it is fixed: the banner goes away by itself. */
 export function Messages({ cluster }: { readonly cluster: string }) {
   const t = useTexts();
+  const { tell } = useSaid();
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [open, setOpen] = useState(false);
   const all = (useQuery(messages(cluster)).data ?? []).filter(({ severity }) => severity !== "note");
@@ -26,12 +27,7 @@ export function Messages({ cluster }: { readonly cluster: string }) {
         <div key={keyOf(message)} className={`banner ${message.severity === "error" ? "bad" : "warn"}`}>
           <IconAlertTriangle size={15} stroke={1.8} aria-hidden />
           <div className="grow">
-            <strong>{t.messages.titles[message.code] ?? message.text}</strong>{" "}
-            {message.code in t.messages.titles && message.namespaces.length === 0 && message.text}
-            {message.namespaces.map((name) => (
-              <code key={name}>{name}</code>
-            ))}
-            {message.hint && <span className="dim"> {message.hint}</span>}
+            <Words {...tell(message)} message={message} />
           </div>
           {message.code.includes("subnet") && (
             <Link to={{ page: "configuration", cluster }}>{t.messages.fix}</Link>
@@ -53,5 +49,25 @@ export function Messages({ cluster }: { readonly cluster: string }) {
         </Button>
       )}
     </section>
+  );
+}
+
+interface WordsProps {
+  readonly message: Message;
+  readonly text: string;
+  readonly hint: string | null;
+}
+
+/** Those that have a title name the namespaces they are about; others say what they are about, and what is the matter. */
+function Words({ message, text, hint }: WordsProps) {
+  const t = useTexts();
+  const title = t.messages.titles[message.code];
+  return (
+    <>
+      <strong>{title ?? message.subject ?? text}</strong>{" "}
+      {(title === undefined ? message.subject !== null : message.namespaces.length === 0) && text}
+      {title !== undefined && message.namespaces.map((name) => <code key={name}>{name}</code>)}
+      {hint && <span className="dim"> {hint}</span>}
+    </>
   );
 }

@@ -6,7 +6,7 @@ import { Empty, Ready } from "../components/state.tsx";
 import { level, SHORTEST_HOURS } from "../domain/cluster.ts";
 import { peerName } from "../domain/edge.ts";
 import { ENTITY_KINDS, member } from "../domain/place.ts";
-import { useFormat, usePhrase, useTexts } from "../i18n/texts.tsx";
+import { useFormat, useSaid, useTexts } from "../i18n/texts.tsx";
 import { OutOfTime } from "./out-of-time.tsx";
 
 const TONES = { good: "good", fair: "warn", poor: "bad", none: "mute" } as const;
@@ -15,7 +15,7 @@ const TONES = { good: "good", fair: "warn", poor: "bad", none: "mute" } as const
 export function ReadinessTab({ place }: { readonly place: NetworkPlace }) {
   const t = useTexts();
   const format = useFormat();
-  const say = usePhrase();
+  const { say, tell } = useSaid();
   const query = useQuery(readinessQuery(place.scope));
   return (
     <Ready query={query}>
@@ -39,12 +39,16 @@ export function ReadinessTab({ place }: { readonly place: NetworkPlace }) {
             </div>
           )}
           {messages
-            .filter(({ text }) => hours >= SHORTEST_HOURS || !text.includes("12 hours"))
-            .map((message) => (
-              <div key={message.code + message.text} className="banner warn boxed">
-                {message.text} {message.hint}
-              </div>
-            ))}
+            // The banner above says it already.
+            .filter(({ code }) => code !== "window-short")
+            .map((message) => {
+              const { text, hint } = tell(message);
+              return (
+                <div key={message.code + message.text} className="banner warn boxed">
+                  {text} {hint}
+                </div>
+              );
+            })}
           {workloads.length === 0 ? (
             <Empty title={t.readiness.empty}>
               <OutOfTime place={place} />
@@ -91,7 +95,7 @@ export function ReadinessTab({ place }: { readonly place: NetworkPlace }) {
                         {one.gaps.length === 0 ? (
                           <span className="dim">{t.readiness.complete}</span>
                         ) : (
-                          one.gaps.map((gap) => <div key={gap}>{say(gap)}</div>)
+                          one.gaps.map((gap) => <div key={gap.text}>{say("gap", gap)}</div>)
                         )}
                       </td>
                     </tr>

@@ -108,7 +108,7 @@ function Chart({ place, topology }: { readonly place: NetworkPlace; readonly top
   const found = useMemo(() => findNodes(topology, search), [topology, search]);
   useEffect(() => view.current?.mark(found.map(({ id }) => id)), [found, layout]);
 
-  const go1 = (id: string) => {
+  const goTo = (id: string) => {
     setPinned(id, "push");
     view.current?.center(id);
   };
@@ -149,14 +149,14 @@ function Chart({ place, topology }: { readonly place: NetworkPlace; readonly top
           onChange={setSearch}
           onOptionSubmit={(value) => {
             const target = topology.nodes.find(({ peer }) => peerName(peer) === value);
-            if (target) go1(target.id);
+            if (target) goTo(target.id);
           }}
           onKeyDown={(event) => {
-            if (event.key === "Enter" && found[0]) go1(found[0].id);
+            if (event.key === "Enter" && found[0]) goTo(found[0].id);
           }}
           className="find"
         />
-        <ul className="legend">
+        <ul className="legend" aria-label={t.topology.legend}>
           {LINK_STATES.filter((state) => counts[state] > 0).map((state) => (
             <li key={state}>
               <span className={`swatch ${state}`} aria-hidden />
@@ -219,7 +219,7 @@ function Chart({ place, topology }: { readonly place: NetworkPlace; readonly top
             node={node}
             lens={lens}
             close={pinned === null ? undefined : () => setPinned(null, "push")}
-            pick={go1}
+            pick={goTo}
           />
         ) : link ? (
           <LinkDetail
@@ -229,11 +229,11 @@ function Chart({ place, topology }: { readonly place: NetworkPlace; readonly top
             lens={lens}
             scope={place.scope}
             close={pinned === null ? undefined : () => setPinned(null, "push")}
-            pick={go1}
+            pick={goTo}
             openTable={(tab, text) => go(at(place, { tab, view: { search: text } }))}
           />
         ) : (
-          <NodeDetail topology={topology} node={null} lens={lens} pick={go1} />
+          <NodeDetail topology={topology} node={null} lens={lens} pick={goTo} />
         )}
       </div>
     </div>

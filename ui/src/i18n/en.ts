@@ -243,6 +243,7 @@ export const en = {
   },
   topology: {
     lens: "Show",
+    legend: "Legend",
     now: "Now",
     policy: "With this policy",
     search: "Find a node",

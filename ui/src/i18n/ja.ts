@@ -240,6 +240,7 @@ export const ja: Texts = {
   },
   topology: {
     lens: "表示",
+    legend: "凡例",
     now: "現在",
     policy: "このポリシー適用後",
     search: "ノードを検索",

@@ -1,7 +1,9 @@
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
+import type { Message } from "../domain/cluster.ts";
+import type { Said } from "../domain/said.ts";
 import { en, type Texts } from "./en.ts";
 import { ja } from "./ja.ts";
-import { phrase } from "./phrases.ts";
+import { say, tell, type Topic } from "./said.ts";
 
 export const LANGUAGES = { en, ja } as const satisfies Record<string, Texts>;
 export type Language = keyof typeof LANGUAGES;
@@ -50,10 +52,16 @@ export function useLanguage(): Spoken {
   return useContext(Context);
 }
 
-/** Says the server's phrases in the language. */
-export function usePhrase(): (text: string) => string {
+/** Says what the server says, in the language. */
+export function useSaid() {
   const { language } = useContext(Context);
-  return useMemo(() => (text: string) => phrase(language, text), [language]);
+  return useMemo(
+    () => ({
+      say: (topic: Topic, said: Said) => say(language, topic, said),
+      tell: (message: Message) => tell(language, message),
+    }),
+    [language],
+  );
 }
 
 /** How numbers and times are written in the language. */

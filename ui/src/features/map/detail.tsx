@@ -12,7 +12,7 @@ import {
   type MapNode,
   type Topology,
 } from "../../domain/topology.ts";
-import { useFormat, usePhrase, useTexts } from "../../i18n/texts.tsx";
+import { useFormat, useSaid, useTexts } from "../../i18n/texts.tsx";
 import { Explanation } from "../explanation.tsx";
 
 /** How many entries a list shows at most; the tables show the rest. */
@@ -165,7 +165,7 @@ interface LinkDetailProps {
 export function LinkDetail({ topology, link, lens, scope, close, pick, openTable }: LinkDetailProps) {
   const t = useTexts();
   const format = useFormat();
-  const say = usePhrase();
+  const { say } = useSaid();
   const [source, target] = [link.source, link.target].map((id) =>
     topology.nodes.find((node) => node.id === id),
   );
@@ -196,7 +196,7 @@ export function LinkDetail({ topology, link, lens, scope, close, pick, openTable
               {lens === "now" ? t.topology.nowStates[state] : t.topology.states[state]}
             </span>,
           ],
-          [t.edges.reason, say(link.reason)],
+          [t.edges.reason, say("reason", link.reason)],
           [t.edges.present, t.edges.presents[link.before]],
           [t.common.services, link.services.join(", ") || t.common.none],
           [t.common.connections, format.number(link.connections)],

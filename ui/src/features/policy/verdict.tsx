@@ -3,7 +3,7 @@ import { PeerName } from "../../components/peer.tsx";
 import type { Message } from "../../domain/cluster.ts";
 import { portName } from "../../domain/edge.ts";
 import type { Judgement, JudgedRow } from "../../domain/policy.ts";
-import { useFormat, useTexts } from "../../i18n/texts.tsx";
+import { useFormat, useSaid, useTexts } from "../../i18n/texts.tsx";
 
 interface VerdictProps {
   readonly judged: Judgement | undefined;
@@ -13,6 +13,7 @@ interface VerdictProps {
 
 /** What the text would do to what was recorded, and what is odd about it. */
 export function Verdict({ judged, findings, judging }: VerdictProps) {
+  const { tell } = useSaid();
   const t = useTexts();
   return (
     <div aria-live="polite" aria-busy={judging}>
@@ -22,7 +23,7 @@ export function Verdict({ judged, findings, judging }: VerdictProps) {
       {judged?.faults.map((fault) => (
         <p key={`${fault.line} ${fault.text}`} className="bad-text flat">
           {fault.line !== null && `${t.editor.fault(fault.line)}: `}
-          {fault.text}
+          {tell(fault).text}
         </p>
       ))}
       {judged && judged.faults.length === 0 && (
@@ -38,16 +39,24 @@ export function Verdict({ judged, findings, judging }: VerdictProps) {
       {findings.length === 0 && <p className="dim flat">{t.editor.lintNone}</p>}
       <ul className="lines">
         {findings.map((finding) => (
-          <li key={`${finding.code} ${finding.subject} ${finding.text}`}>
-            <span className={finding.severity === "error" ? "bad-text" : "warn-text"}>
-              <IconAlertTriangle size={13} aria-hidden /> {finding.text}
-            </span>
-            {finding.line !== null && <span className="dim"> {t.editor.fault(finding.line)}</span>}
-            {finding.hint && <div className="dim">{finding.hint}</div>}
-          </li>
+          <Finding key={`${finding.code} ${finding.subject} ${finding.text}`} finding={finding} />
         ))}
       </ul>
     </div>
+  );
+}
+
+function Finding({ finding }: { readonly finding: Message }) {
+  const t = useTexts();
+  const { text, hint } = useSaid().tell(finding);
+  return (
+    <li>
+      <span className={finding.severity === "error" ? "bad-text" : "warn-text"}>
+        <IconAlertTriangle size={13} aria-hidden /> {text}
+      </span>
+      {finding.line !== null && <span className="dim"> {t.editor.fault(finding.line)}</span>}
+      {hint && <div className="dim">{hint}</div>}
+    </li>
   );
 }
 
