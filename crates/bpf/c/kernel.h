@@ -27,8 +27,6 @@ typedef __u32 __be32;
 
 enum {
 	AF_INET = 2,
-	AF_INET6 = 10,
-	SOCK_DGRAM = 2,
 	SOCK_DONE = 1,		/* bit of sk_flags: the peer's FIN was taken */
 	PROTOCOL_ICMP = 1,
 	PROTOCOL_TCP = 6,
@@ -53,7 +51,6 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
-	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_SK_STORAGE_GET_F_CREATE = 1,
