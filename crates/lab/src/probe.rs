@@ -10,7 +10,7 @@ use ringfence_model::object::Objects;
 use crate::premises::cgroup2;
 use crate::{Lab, LabError, services};
 
-/// Builds the smallest lab, and asks the agent what the kernel permits.
+/// Builds the smallest lab, and asks the agent whether it can observe.
 ///
 /// # Errors
 /// The first thing that is missing.
@@ -33,10 +33,9 @@ pub fn probe(agent: &Path) -> Result<(), LabError> {
     }
     let output = Command::new(agent).arg("probe").output().map_err(LabError::at(agent))?;
     let findings = String::from_utf8_lossy(&output.stdout);
-    // What it cannot do without comes first; of the rest it does without.
-    match findings.lines().next() {
-        Some(first) if first.starts_with("works") => Ok(()),
-        Some(first) => Err(LabError::Blind(first.to_owned())),
+    match findings.lines().find(|line| line.starts_with("observes")) {
+        Some(how) if how.starts_with("observes by") => Ok(()),
+        Some(why) => Err(LabError::Blind(why.to_owned())),
         None => Err(LabError::Blind(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
     }
 }
