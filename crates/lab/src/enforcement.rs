@@ -19,16 +19,22 @@ use ringfence_model::{
 pub const TABLE: &str = "ringfence";
 
 /// The text for `nft -f` that puts the policies in force, in place of those before, in one transaction.
+///
+/// A packet on its way meets rules of one generation, but elements of maps of the newest, and a base chain that comes
+/// with a transaction may be passed before its rules are in force. So the base chain and the maps stay, and each pod
+/// has a chain of its own, to which its elements lead before and after; only what is in it changes. The chains of
+/// addresses that no pod has any longer stay too, empty.
 pub fn render(objects: &Objects) -> String {
     let cluster = Cluster { objects };
-    let mut chains: BTreeMap<(Direction, String), String> = BTreeMap::new();
+    let mut chains = String::new();
     let mut maps: BTreeMap<(Direction, Family), Vec<String>> = BTreeMap::new();
     for direction in Direction::BOTH {
         for pod in cluster.pods() {
-            let Some(body) = cluster.chain(direction, pod) else { continue };
-            // Pods that may do the same share a chain.
-            let next = format!("{}-{}", word(direction), chains.len());
-            let chain = chains.entry((direction, body)).or_insert(next);
+            let (Some(first), Some(body)) = (pod.ips.first(), cluster.chain(direction, pod)) else {
+                continue;
+            };
+            let chain = format!("{}-{first}", word(direction)).replace(':', ".");
+            let _ = write!(chains, "\tchain {chain} {{\n{body}\t\tcounter drop\n\t}}\n");
             for ip in &pod.ips {
                 let element = format!("{ip} : jump {chain}");
                 maps.entry((direction, Family::of(*ip))).or_default().push(element);
@@ -36,32 +42,29 @@ pub fn render(objects: &Objects) -> String {
         }
     }
 
-    let mut text =
-        format!("table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
+    let (mut declared, mut flushed, mut filled) = (String::new(), String::new(), String::new());
     let mut jumps = String::new();
-    for ((_, body), chain) in &chains {
-        let _ = write!(text, "\tchain {chain} {{\n{body}\t\tcounter drop\n\t}}\n");
-    }
     // Egress comes first in this order too.
     for direction in [Direction::Egress, Direction::Ingress] {
         for family in [Family::V4, Family::V6] {
-            let Some(elements) = maps.get(&(direction, family)) else { continue };
             let map = format!("{}_{}", word(direction), family.word());
-            let _ = write!(
-                text,
-                "\tmap {map} {{\n\t\ttype {} : verdict\n\t\telements = {{ {} }}\n\t}}\n",
-                family.kind(),
-                elements.join(", ")
-            );
+            let kind = format!("type {} : verdict;", family.kind());
+            let _ = writeln!(declared, "\tmap {map} {{ {kind} }}");
+            let _ = writeln!(flushed, "flush map inet {TABLE} {map}");
             let _ = writeln!(jumps, "\t\t{} {} vmap @{map}", family.word(), own_side(direction));
+            if let Some(elements) = maps.get(&(direction, family)) {
+                let elements = elements.join(", ");
+                let _ = writeln!(filled, "\tmap {map} {{ {kind} elements = {{ {elements} }}; }}");
+            }
         }
     }
-    let _ = write!(
-        text,
-        "\tchain forward {{\n\t\ttype filter hook forward priority filter; policy accept;\n\
+    let hook = "type filter hook forward priority filter; policy accept;";
+    format!(
+        "table inet {TABLE} {{\n{declared}\tchain forward {{ {hook} }}\n}}\n\
+         flush table inet {TABLE}\n{flushed}\
+         table inet {TABLE} {{\n{chains}{filled}\tchain forward {{\n\t\t{hook}\n\
          \t\tct state established,related accept\n{jumps}\t}}\n}}\n"
-    );
-    text
+    )
 }
 
 /// An IP family, in the order of the listing.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use ringfence_kube::read::Reader;
 use ringfence_lab::{Lab, enforcement};
-use ringfence_model::PodRef;
 use ringfence_model::object::{Objects, Pod};
+use ringfence_model::{PodRef, Severity};
 use socket2::SockRef;
 
 const LOAD: Duration = Duration::from_secs(6);
@@ -40,7 +40,10 @@ fn objects(policies: &str) -> Objects {
         reader.path(&root.join(format!("{kind}.yaml")));
     }
     reader.bytes("policies.yaml", policies.as_bytes());
-    reader.finish().objects
+    let input = reader.finish();
+    let failed = input.diagnostics.iter().any(|found| found.severity == Severity::Error);
+    assert!(!failed, "{:?}", input.diagnostics);
+    input.objects
 }
 
 /// Sends from a pod, a datagram each step, until it is done. Gives how many were sent.
@@ -94,7 +97,7 @@ fn policies_are_replaced_without_a_gap() {
         return;
     }
     // The same for the cache, with more around it or less.
-    let more = [OURS, include_str!("packets/names.yaml")].join("---").replace(
+    let more = [OURS, include_str!("packets/names.yaml")].join("---\n").replace(
         "metadata: {name: cache, namespace: shop}\nspec:\n  podSelector: {matchLabels: {app: cache}}",
         "metadata: {name: other, namespace: shop}\nspec:\n  podSelector: {matchLabels: {app: orders}}",
     );
