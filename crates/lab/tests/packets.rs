@@ -32,6 +32,8 @@ const TCP: [u16; 3] = [6379, 8080, 9999];
 
 /// Asked of every pod where the kernel has SCTP.
 const SCTP: u16 = 9999;
+/// Its number (IANA, Protocol Numbers).
+const IPPROTO_SCTP: i32 = 132;
 
 /// Written by `ringfence generate` for the example and its review, which retires one workload.
 const GENERATED: &str = include_str!("packets/generated.yaml");
@@ -79,7 +81,7 @@ type Outcome = (PodRef, PodRef, IpAddr, Protocol, u16, bool);
 
 /// One-to-one style (RFC 6458).
 fn sctp_socket(domain: Domain) -> io::Result<Socket> {
-    Socket::new(domain, Type::STREAM, Some(socket2::Protocol::SCTP))
+    Socket::new(domain, Type::STREAM, Some(socket2::Protocol::from(IPPROTO_SCTP)))
 }
 
 fn has_sctp() -> bool {
