@@ -1,4 +1,5 @@
-//! The gRPC contracts: between agents and the server, and the part of Hubble Relay's that is used.
+//! The gRPC contracts: between agents and the server, and the parts of Hubble Relay's and of container runtimes' that
+//! are used.
 //!
 //! **Invariant**: only what goes over the wire; what it means is for the two sides to know.
 
@@ -39,4 +40,16 @@ pub mod flow {
 )]
 pub mod observer {
     tonic::include_proto!("observer");
+}
+
+/// Container runtimes: a subset of the public package `runtime.v1` (CRI), in `proto/cri/runtime.proto`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
+pub mod cri {
+    tonic::include_proto!("runtime.v1");
 }

@@ -1,9 +1,11 @@
 //! A cluster as the server knows it now.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use ringfence_inventory::Inventory;
+use ringfence_kube::record::Record;
 use ringfence_model::object::Objects;
 use ringfence_model::review::ClusterCidrs;
 use ringfence_model::{Diagnostic, Name, Timestamp};
@@ -15,6 +17,8 @@ use crate::event::{Event, Events};
 pub struct Cluster {
     name: Name,
     view: ArcSwap<View>,
+    /// The machines outside Kubernetes as their agents described them since the server runs, by name.
+    hosts: Mutex<BTreeMap<Name, Record>>,
     events: Events,
 }
 
@@ -81,7 +85,7 @@ impl Cluster {
         let (inventory, _) = Inventory::build(Objects::default(), &ClusterCidrs::default());
         let sync = Sync { origin: SyncOrigin::Files, kinds: Vec::new() };
         let view = View { inventory: Arc::new(inventory), diagnostics: Vec::new(), sync };
-        Self { name, view: ArcSwap::from_pointee(view), events }
+        Self { name, view: ArcSwap::from_pointee(view), hosts: Mutex::default(), events }
     }
 
     /// Its name.
@@ -92,6 +96,25 @@ impl Cluster {
     /// What is known of it now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// The machines outside Kubernetes as their agents described them since the server runs.
+    pub fn hosts(&self) -> Vec<Record> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether a host was described like this last.
+    pub(crate) fn is_described(&self, host: &Record) -> bool {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(&host.name) == Some(host)
+    }
+
+    /// Takes note of a host whose description is stored. The next view has it.
+    pub fn describe(&self, host: Record) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.insert(host.name.clone(), host);
+        drop(hosts);
+        self.events.send(Event::Hosts { cluster: self.name.clone() });
     }
 
     /// Publishes what is known of it from now on.

@@ -12,6 +12,11 @@ pub enum Event {
         /// The cluster.
         cluster: Name,
     },
+    /// What agents said of the machines outside Kubernetes that they run on. The objects of the cluster follow.
+    Hosts {
+        /// The cluster.
+        cluster: Name,
+    },
     /// The edges of a cluster.
     Edges {
         /// The cluster.

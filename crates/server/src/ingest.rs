@@ -5,6 +5,7 @@ mod agents;
 mod body;
 mod counted;
 mod directory;
+mod hosts;
 mod log;
 mod queue;
 mod relay;

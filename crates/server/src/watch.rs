@@ -97,7 +97,7 @@ fn load_stored(app: &App, live: &BTreeSet<Name>) {
     }
 }
 
-/// Loads again what is not watched when its configuration changes.
+/// Loads again what is not watched when its configuration or its hosts change.
 async fn follow_configurations(app: Arc<App>, live: BTreeSet<Name>, shutdown: Shutdown) {
     let mut events = app.events.watch();
     loop {
@@ -108,7 +108,9 @@ async fn follow_configurations(app: Arc<App>, live: BTreeSet<Name>, shutdown: Sh
         let app = Arc::clone(&app);
         let live = live.clone();
         let loaded = tokio::task::spawn_blocking(move || match event {
-            Ok(Event::Review { cluster, namespace: None }) if !live.contains(&cluster) => {
+            Ok(Event::Review { cluster, namespace: None } | Event::Hosts { cluster })
+                if !live.contains(&cluster) =>
+            {
                 if let Err(error) = load(&app, &cluster) {
                     tracing::error!(%cluster, error = %error, "cannot load a cluster");
                 }

@@ -91,7 +91,7 @@ export function edge(wire: Wire["EdgeRow"]): Edge {
     reason: wire.reason,
     decision: wire.decision === "Include" ? "include" : wire.decision === "Exclude" ? "exclude" : null,
     present: wire.current,
-    pattern: wire.edge ? pattern(wire.edge) : null,
+    pattern: pattern(wire.edge),
   };
 }
 
@@ -111,7 +111,7 @@ export function address(wire: Wire["Address"]): AddressRow {
     firstSeen: time(wire.firstSeen),
     lastSeen: time(wire.lastSeen),
     allowed: wire.allowed,
-    edges: wire.edges.flatMap(({ id, edge }) => (edge ? [{ id, pattern: pattern(edge) }] : [])),
+    edges: wire.edges.map(({ id, edge }) => ({ id, pattern: pattern(edge) })),
   };
 }
 

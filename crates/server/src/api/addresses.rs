@@ -89,10 +89,8 @@ pub(super) struct AddressEdge {
     pub verdict: Verdict,
     /// Why.
     pub reason: Said<ReasonCode>,
-    /// How `decide` names it; missing where a review cannot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub edge: Option<EdgePattern>,
+    /// How `decide` names it.
+    pub edge: EdgePattern,
 }
 
 /// Which addresses a list has.

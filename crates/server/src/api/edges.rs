@@ -67,10 +67,8 @@ pub(super) struct EdgeRow {
     pub current: Passes,
     /// From the pod's own node, as probes are: always allowed.
     pub own_node: bool,
-    /// How `decide` names it; missing where a review cannot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub edge: Option<EdgePattern>,
+    /// How `decide` names it.
+    pub edge: EdgePattern,
 }
 
 /// A page of the table.

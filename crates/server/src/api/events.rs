@@ -65,7 +65,9 @@ impl Event {
 impl From<event::Event> for Event {
     fn from(event: event::Event) -> Self {
         match event {
-            event::Event::Inventory { cluster } => Self::Inventory { cluster: cluster.to_string() },
+            event::Event::Inventory { cluster } | event::Event::Hosts { cluster } => {
+                Self::Inventory { cluster: cluster.to_string() }
+            }
             event::Event::Edges { cluster } => Self::Edges { cluster: cluster.to_string() },
             event::Event::Review { cluster, namespace } => Self::Review {
                 cluster: cluster.to_string(),

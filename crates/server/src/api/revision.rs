@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::api::reviews::Undo;
 use crate::api::state::Api;
-use crate::clock::now;
 use crate::event::Event;
 use crate::principal::Principal;
 use crate::problem::{Conflict, Fault, Json, Problem};
@@ -75,7 +74,7 @@ pub(super) fn store(
 ) -> Result<ReviewVersion, Problem> {
     let name = key.namespace.as_ref().unwrap_or(&key.cluster);
     let yaml = review::yaml(name, review);
-    let new = NewReview { key, base, at: now(), who: who.name.clone(), note, yaml };
+    let new = NewReview { key, base, at: api.app.clock.now(), who: who.name.clone(), note, yaml };
     let stored = match api.store().put_review_and_settings(&new, settings) {
         // Somebody came in between after all.
         Err(StoreError::Conflict { .. }) => {

@@ -150,6 +150,8 @@ pub(super) enum PeerPattern {
     Namespace(String),
     /// A node, host-network pods included.
     Node(String),
+    /// A machine outside Kubernetes, by name.
+    Host(String),
     /// Addresses that an alias names.
     Alias(String),
     /// An address that resolves to nothing known.
@@ -371,21 +373,20 @@ impl From<&ModelDecision> for EdgeDecision {
     }
 }
 
-/// Any is told by leaving it out. A machine outside Kubernetes has no spelling in the review file, and no edge has
-/// one at its end yet.
+/// Any is told by leaving it out.
 fn pattern(pattern: &ModelPattern) -> Option<PeerPattern> {
     Some(match pattern {
         ModelPattern::Any => return None,
         ModelPattern::Namespace(name) => PeerPattern::Namespace(name.to_string()),
         ModelPattern::Cidr(cidr) => PeerPattern::Cidr(cidr.to_string()),
-        ModelPattern::Peer(peer) => return PeerPattern::of(peer),
+        ModelPattern::Peer(peer) => PeerPattern::of(peer),
     })
 }
 
 impl PeerPattern {
     /// The pattern that means just this peer.
-    pub(super) fn of(peer: &Peer) -> Option<Self> {
-        Some(match peer {
+    pub(super) fn of(peer: &Peer) -> Self {
+        match peer {
             Peer::Workload(workload) => Self::Workload(workload.into()),
             Peer::Service(ServiceRef { namespace, name }) => {
                 Self::Service(Service { namespace: namespace.to_string(), name: name.to_string() })
@@ -393,21 +394,21 @@ impl PeerPattern {
             Peer::Node(node) => Self::Node(node.to_string()),
             Peer::Alias(alias) => Self::Alias(alias.to_string()),
             Peer::Address(ip, _) => Self::Address(ip.to_string()),
-            Peer::Host(_) => return None,
-        })
+            Peer::Host(host) => Self::Host(host.to_string()),
+        }
     }
 }
 
 impl EdgePattern {
     /// The pattern that means just this edge.
-    pub(super) fn of(key: &EdgeKey) -> Option<Self> {
+    pub(super) fn of(key: &EdgeKey) -> Self {
         let (protocol, port) = l4(key.l4);
-        Some(Self {
-            source: Some(PeerPattern::of(&key.source)?),
-            destination: Some(PeerPattern::of(&key.destination)?),
+        Self {
+            source: Some(PeerPattern::of(&key.source)),
+            destination: Some(PeerPattern::of(&key.destination)),
             protocol: Some(protocol),
             port: port.map(i64::from),
-        })
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) struct TopologyNode {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub class: Option<AddressClass>,
-    /// The labels of its pods.
+    /// The labels of its pods; of a host its tags.
     pub labels: BTreeMap<String, String>,
     /// The ports that its pods declare.
     pub ports: Vec<EntityPort>,
@@ -58,8 +58,12 @@ pub(super) struct TopologyNode {
     pub services: Vec<String>,
     /// How many pods it has now.
     pub pods: usize,
-    /// Of an alias, its addresses and ranges; of a node, its addresses.
+    /// Of an alias, its addresses and ranges; of a node or host, its addresses.
     pub addresses: Vec<String>,
+    /// Of a host, its operating system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub system: Option<String>,
     /// Whether the scope asks for it; the others are there because they talk with it.
     pub in_scope: bool,
     /// Whether its pods share their nodes' network.
@@ -108,10 +112,8 @@ pub(super) struct TopologyLink {
     pub decision: Option<DecisionChoice>,
     /// From the pod's own node, as probes are: always allowed.
     pub own_node: bool,
-    /// How `decide` names it; missing where a review cannot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub edge: Option<EdgePattern>,
+    /// How `decide` names it.
+    pub edge: EdgePattern,
 }
 
 /// Who talks to whom in a situation.
@@ -179,6 +181,10 @@ fn node(situation: &Situation, peer: &ModelPeer, in_scope: bool) -> TopologyNode
     let inventory = &situation.view.inventory;
     let Peer { kind, namespace, name, class, id } = peer.into();
     let workload = peer.workload().and_then(|reference| inventory.workload(reference));
+    let host = match peer {
+        ModelPeer::Host(name) => inventory.host(name),
+        _ => None,
+    };
     let (addresses, present) = match peer {
         ModelPeer::Workload(_) => (Vec::new(), workload.is_some()),
         ModelPeer::Service(service) => (Vec::new(), inventory.service_index(service).is_some()),
@@ -194,7 +200,11 @@ fn node(situation: &Situation, peer: &ModelPeer, in_scope: bool) -> TopologyNode
             };
             (cidrs.map(text).collect(), true)
         }
-        ModelPeer::Host(_) | ModelPeer::Address(..) => (Vec::new(), true),
+        ModelPeer::Host(_) => {
+            let addresses = host.map_or(&[][..], |host| host.addresses.as_slice());
+            (addresses.iter().map(ToString::to_string).collect(), host.is_some())
+        }
+        ModelPeer::Address(..) => (Vec::new(), true),
     };
     TopologyNode {
         id,
@@ -202,11 +212,16 @@ fn node(situation: &Situation, peer: &ModelPeer, in_scope: bool) -> TopologyNode
         namespace,
         name,
         class,
-        labels: workload.map(|w| labels(&w.template_labels)).unwrap_or_default(),
+        labels: host
+            .map(|host| &host.labels)
+            .or(workload.map(|w| &w.template_labels))
+            .map(labels)
+            .unwrap_or_default(),
         ports: workload.map(|w| declared(&w.spec.ports)).unwrap_or_default(),
         services: workload.map(|w| services(inventory, w)).unwrap_or_default(),
         pods: workload.map_or(0, |w| w.pods.len()),
         addresses,
+        system: host.and_then(|host| host.system.as_ref()).map(ToString::to_string),
         in_scope,
         host_network: workload.is_some_and(|w| w.host_network),
         present,

@@ -164,7 +164,8 @@ pub(super) struct Peer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub class: Option<AddressClass>,
-    /// What `links/explain` and topology nodes call it: `NAMESPACE/KIND/NAME`, `Node/NAME`, `Alias/NAME`, an address.
+    /// What `links/explain` and topology nodes call it: `NAMESPACE/KIND/NAME`, `Node/NAME`, `Host/NAME`, `Alias/NAME`,
+    /// an address.
     pub id: String,
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use ringfence_model::flow::{End, Side};
+use ringfence_model::object::Host;
 use ringfence_model::resolve::Hint;
-use ringfence_model::{L4, Name, PodRef, Port, Protocol, Tally, Timestamp};
+use ringfence_model::{L4, Name, Origin, PodRef, Port, Protocol, Tally, Timestamp};
 use ringfence_proto::agent::{self, Batch, LossReason, Records};
 
 /// What is wrong with the whole of a batch.
@@ -16,6 +17,19 @@ pub(super) enum BodyError {
     Protobuf(#[from] prost::DecodeError),
     #[error("column {column} has {entries} entries; the batch has {records} records")]
     Column { column: &'static str, entries: usize, records: usize },
+    #[error("the host is described {0}")]
+    Host(&'static str),
+    #[error("it is of {0}, which is no name of a machine")]
+    Name(String),
+}
+
+/// What the machine of an agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    /// A node of the cluster.
+    Node,
+    /// A machine outside Kubernetes.
+    Host,
 }
 
 /// A batch whose tables are looked through.
@@ -28,11 +42,14 @@ pub(super) struct Body {
     records: Records,
     /// What is missing.
     pub(super) losses: Vec<(LossReason, u64)>,
+    /// The host that the agent runs on.
+    pub(super) host: Option<Host>,
 }
 
 struct Endpoint {
     end: End,
-    node: Option<Name>,
+    /// As a local end, where that says more: of a host every local end is its own.
+    local: Option<End>,
 }
 
 /// One record.
@@ -42,8 +59,6 @@ pub(super) struct Row<'a> {
     pub(super) side: Side,
     pub(super) local: &'a End,
     pub(super) remote: &'a End,
-    /// The node that the local end is said to be.
-    pub(super) node: Option<&'a Name>,
     pub(super) l4: L4,
     pub(super) dialled: Option<(IpAddr, Port)>,
     pub(super) counts: Tally,
@@ -51,7 +66,8 @@ pub(super) struct Row<'a> {
 }
 
 impl Body {
-    pub(super) fn read(batch: &Batch) -> Result<Self, BodyError> {
+    /// Reads the batch of an agent on a machine.
+    pub(super) fn read(batch: &Batch, machine: Machine, name: &str) -> Result<Self, BodyError> {
         let agent::Body {
             base,
             strings,
@@ -59,13 +75,24 @@ impl Body {
             dialled,
             records,
             losses,
+            host,
             observer: _,
             observed: _,
             blind: _,
         } = agent::Body::decode(batch.body.clone())?;
         let records = records.unwrap_or_default();
         check(&records, batch.records as usize)?;
-        let endpoints = endpoints.iter().map(|endpoint| Endpoint::read(endpoint, &strings));
+        let named = || Name::new(name).map_err(|_| BodyError::Name(name.to_owned()));
+        let (own, host) = match (machine, host) {
+            (Machine::Node, None) => (None, None),
+            (Machine::Node, Some(_)) => return Err(BodyError::Host("by a node")),
+            (Machine::Host, host) => {
+                let host = host.map(|host| self::host(named()?, host)).transpose()?;
+                (Some(Arc::new(Hint::Host(named()?))), host)
+            }
+        };
+        let endpoints =
+            endpoints.iter().map(|endpoint| Endpoint::read(endpoint, &strings, own.as_ref()));
         let dialled = dialled.iter().map(|to| Some((address(&to.ip)?, port(to.port)?)));
         let losses = losses.iter().map(|loss| (loss.reason(), loss.count));
         Ok(Self {
@@ -74,7 +101,13 @@ impl Body {
             dialled: dialled.collect(),
             losses: losses.collect(),
             records,
+            host,
         })
+    }
+
+    /// The moment that the times of the batch count from; `None` when there is no such moment.
+    pub(super) fn base(&self) -> Option<Timestamp> {
+        moment(self.base)
     }
 
     /// A record; `None` when it is not what it should be.
@@ -96,7 +129,8 @@ impl Body {
             (58, 0) => L4::IcmpV6,
             _ => return None,
         };
-        let Endpoint { end: local, node } = self.endpoint(at(&records.local, n))?;
+        let local = self.endpoint(at(&records.local, n))?;
+        let local = local.local.as_ref().unwrap_or(&local.end);
         let Endpoint { end: remote, .. } = self.endpoint(at(&records.remote, n))?;
         let dialled = match at(&records.dialled, n) {
             0 => None,
@@ -114,8 +148,7 @@ impl Body {
         }
         let traffic = at(&records.traffic, n) || counts.sent > 0 || counts.received > 0;
         let (start, end) = (moment(start)?, moment(end)?);
-        let node = node.as_ref();
-        Some(Row { start, end, side, local, remote, node, l4, dialled, counts, traffic })
+        Some(Row { start, end, side, local, remote, l4, dialled, counts, traffic })
     }
 
     fn endpoint(&self, place: u32) -> Option<&Endpoint> {
@@ -167,26 +200,75 @@ fn check(columns: &Records, records: usize) -> Result<(), BodyError> {
     odd.map_or(Ok(()), |(column, entries)| Err(BodyError::Column { column, entries, records }))
 }
 
+impl Row<'_> {
+    /// Whether the agent speaks of a machine or a pod that is not its own. A node may speak of every pod, because pods
+    /// come and go; a host has none.
+    pub(super) fn is_foreign(&self, machine: Machine, name: &str) -> bool {
+        let foreign = |end: &End| match end.hint.as_deref() {
+            Some(Hint::Node(Some(other)) | Hint::Host(other)) => other.as_str() != name,
+            Some(Hint::Pod { .. }) => machine == Machine::Host,
+            Some(Hint::Node(None) | Hint::OtherNode | Hint::World) | None => false,
+        };
+        foreign(self.local) || machine == Machine::Host && foreign(self.remote)
+    }
+}
+
 impl Endpoint {
     /// `None` when something in it is not what it should be.
-    fn read(endpoint: &agent::Endpoint, strings: &[String]) -> Option<Self> {
+    fn read(
+        endpoint: &agent::Endpoint,
+        strings: &[String],
+        host: Option<&Arc<Hint>>,
+    ) -> Option<Self> {
         let agent::Endpoint { ip, namespace, pod, pod_uid: _, node, process: _ } = endpoint;
         let name = |place: u32| match place {
             0 => Some(None),
             place => Name::new(strings.get(place as usize - 1)?.as_str()).ok().map(Some),
         };
-        let node = name(*node)?;
-        let hint = match (name(*namespace)?, name(*pod)?, &node) {
+        let machine = |name| match host {
+            Some(_) => Hint::Host(name),
+            None => Hint::Node(Some(name)),
+        };
+        let hint = match (name(*namespace)?, name(*pod)?, name(*node)?) {
             (Some(namespace), Some(name), _) => {
                 let pod = PodRef { namespace, name };
                 Some(Hint::Pod { pod, workload: None, labels: None })
             }
-            (None, None, Some(node)) => Some(Hint::Node(Some(node.clone()))),
+            (None, None, Some(node)) => Some(machine(node)),
             (None, None, None) => None,
             (Some(_), None, _) | (None, Some(_), _) => return None,
         };
-        Some(Self { end: End { ip: address(ip)?, hint: hint.map(Arc::new) }, node })
+        let ip = address(ip)?;
+        let local = host.filter(|_| hint.is_none()).map(|own| End { ip, hint: Some(own.clone()) });
+        Some(Self { end: End { ip, hint: hint.map(Arc::new) }, local })
     }
+}
+
+/// The most addresses and tags of a host, and bytes of a text about it.
+const MOST: usize = 256;
+
+/// A host as its agent describes it.
+fn host(name: Name, host: agent::Host) -> Result<Host, BodyError> {
+    let agent::Host { addresses, tags, system } = host;
+    if addresses.len() > MOST || tags.len() > MOST {
+        return Err(BodyError::Host("by too much"));
+    }
+    let is_odd = |text: &str| text.len() > MOST || text.chars().any(char::is_control);
+    if is_odd(&system) || tags.iter().any(|(key, value)| is_odd(key) || is_odd(value)) {
+        return Err(BodyError::Host("with texts that are too long or not for people"));
+    }
+    let read = |bytes: &Vec<u8>| address(bytes).filter(|ip| Host::can_have(*ip));
+    let addresses: Option<Vec<IpAddr>> = addresses.iter().map(read).collect();
+    let mut addresses = addresses.ok_or(BodyError::Host("with addresses that it cannot have"))?;
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(Host {
+        name,
+        labels: tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        addresses,
+        system: Some(system).filter(|system| !system.is_empty()).map(Into::into),
+        origin: Origin::default(),
+    })
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -6,6 +6,7 @@ use ringfence_proto::agent::Batch;
 use ringfence_store::{Arrivals, SourceKey, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::body::Machine;
 use super::stats::{Stats, add, take};
 use super::stream::Outlet;
 
@@ -22,6 +23,7 @@ pub(super) enum Job {
 /// A batch of an agent.
 pub(super) struct Waiting {
     pub(super) source: SourceKey,
+    pub(super) machine: Machine,
     pub(super) incarnation: u64,
     pub(super) batch: Batch,
     /// Who waits for it to be stored.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::body::Machine;
 use super::queue::{Job, Waiting};
 use super::{AgentIdentity, Shared};
 
@@ -76,6 +77,7 @@ impl Outlet {
 /// What the agent said of itself.
 struct Agent {
     source: SourceKey,
+    machine: Machine,
     node: Name,
     incarnation: u64,
 }
@@ -94,11 +96,14 @@ impl Service {
                 "protocol version {protocol_version} is not known; this server speaks {PROTOCOL_VERSION}"
             )));
         }
-        if machine != i32::from(MachineKind::Node) {
-            return Err(Status::unimplemented(
-                "this server takes flows from nodes of a cluster only",
-            ));
-        }
+        let machine = match MachineKind::try_from(machine) {
+            Ok(MachineKind::Node) => Machine::Node,
+            Ok(MachineKind::Host) => Machine::Host,
+            Err(_) => {
+                let refusal = "this server takes flows from nodes and hosts only";
+                return Err(Status::unimplemented(refusal));
+            }
+        };
         let cluster = Name::new(cluster)
             .map_err(|fault| Status::invalid_argument(format!("cluster: {fault}")))?;
         let node =
@@ -112,6 +117,14 @@ impl Service {
                 "the certificate is for node {own} of {own_cluster}, not for {node} of {cluster}"
             )));
         }
+        let known = self.0.app.cluster(&cluster);
+        if machine == Machine::Host
+            && known.is_some_and(|known| known.view().inventory.is_node(&node))
+        {
+            return Err(Status::invalid_argument(format!(
+                "{node} is a node of {cluster}, not a machine outside Kubernetes"
+            )));
+        }
         if !self.0.options.new_clusters && self.0.app.cluster(&cluster).is_none() {
             return Err(Status::invalid_argument(format!(
                 "cluster {cluster} is not one that this server knows"
@@ -119,7 +132,7 @@ impl Service {
         }
         let kind = SourceKind::Agent;
         let source = SourceKey { cluster, kind, name: node.as_str().into() };
-        Ok(Agent { source, node, incarnation })
+        Ok(Agent { source, machine, node, incarnation })
     }
 
     async fn state(&self, source: &SourceKey) -> Result<Option<SourceState>, Status> {
@@ -233,9 +246,10 @@ impl Shared {
             let put = room.is_some_and(|room| {
                 let source = agent.source.clone();
                 let outlet = Arc::clone(&outlet);
-                let incarnation = agent.incarnation;
+                let Agent { machine, incarnation, .. } = agent;
                 self.queue.put(Job::Batch(Waiting {
                     source,
+                    machine,
                     incarnation,
                     batch,
                     outlet,

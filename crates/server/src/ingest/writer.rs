@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ringfence_flows::{CountedFlow, Counter};
 use ringfence_model::flow::Side;
+use ringfence_model::object::Host;
 use ringfence_model::resolve::Resolver;
 use ringfence_model::{Name, Span, Timestamp};
 use ringfence_proto::agent::{Batch, LossReason};
@@ -16,6 +17,7 @@ use super::Options;
 use super::agents::Agents;
 use super::body::{Body, Row};
 use super::counted::counted;
+use super::hosts::{Described, note};
 use super::queue::{Job, Ready, Waiting};
 use super::stats::{Stats, add};
 use crate::app::App;
@@ -44,6 +46,8 @@ pub(super) struct Writer {
 /// What a group comes to.
 struct Counted {
     arrivals: Arrivals,
+    /// What agents say of the machines outside Kubernetes that they run on.
+    hosts: Vec<Described>,
     /// How far the incarnations of its sources come with it.
     marks: HashMap<(SourceKey, u64), u64>,
     /// What agents say is missing.
@@ -130,8 +134,10 @@ impl Writer {
             return;
         }
         loop {
-            let Counted { arrivals, marks, losses } = self.count(&group);
-            match self.record(&arrivals) {
+            let Counted { arrivals, hosts, marks, losses } = self.count(&group);
+            // Before what refers to it; storing it again does no harm.
+            let noted = note(&self.app, &hosts);
+            match noted.and_then(|()| self.record(&arrivals)) {
                 Ok(()) => {
                     self.keep(marks);
                     for (reason, count) in losses {
@@ -188,6 +194,7 @@ impl Writer {
         };
         let mut marks = HashMap::new();
         let mut losses = Vec::new();
+        let mut hosts = Vec::new();
         let mut arrivals = Arrivals::default();
         let mut advances: BTreeMap<&SourceKey, Advance> = BTreeMap::new();
         let mut by_cluster: BTreeMap<&Name, Vec<&Waiting>> = BTreeMap::new();
@@ -219,25 +226,40 @@ impl Writer {
                 }
                 *mark = batch.sequence;
                 advance.sequence = batch.sequence;
-                losses.extend(batch_of(waiting, window, &mut counter, &mut advance.ledger));
+                let told = batch_of(waiting, window, &mut counter, &mut advance.ledger);
+                losses.extend(told.losses);
+                hosts.extend(told.host.map(|(host, at)| Described {
+                    cluster: name.clone(),
+                    host,
+                    at: at.min(now),
+                }));
             }
             arrivals.edges.extend(counter.finish().into_iter().map(|edge| counted(name, edge)));
         }
         arrivals.advances.extend(advances.into_values());
-        Counted { arrivals, marks, losses }
+        Counted { arrivals, hosts, marks, losses }
     }
 }
 
-/// Counts a batch, and gives what its agent says is missing.
+/// What an agent says beside its records.
+#[derive(Default)]
+struct Told {
+    /// What is missing.
+    losses: Vec<(LossReason, u64)>,
+    /// The host that it runs on, and when it was so.
+    host: Option<(Host, Timestamp)>,
+}
+
+/// Counts a batch, and gives what its agent says beside.
 fn batch_of(
     waiting: &Waiting,
     window: Span,
     counter: &mut Counter<'_, impl Resolver, impl Fn(&Name) -> bool>,
     ledger: &mut Ledger,
-) -> Vec<(LossReason, u64)> {
-    let Waiting { source, batch, .. } = waiting;
+) -> Told {
+    let Waiting { source, machine, batch, .. } = waiting;
     let mut drop = |reason, count| *ledger.dropped.entry(reason).or_default() += count;
-    let body = match Body::read(batch) {
+    let body = match Body::read(batch, *machine, &source.name) {
         Ok(body) => body,
         Err(fault) => {
             let Batch { sequence, records, .. } = *batch;
@@ -245,7 +267,7 @@ fn batch_of(
             if records > 0 {
                 drop(DropReason::Malformed, u64::from(records));
             }
-            return Vec::new();
+            return Told::default();
         }
     };
     let mut stored = 0;
@@ -254,11 +276,11 @@ fn batch_of(
             drop(DropReason::Malformed, 1);
             continue;
         };
-        let Row { start, end, side, local, remote, node, l4, dialled, counts, traffic } = row;
-        if node.is_some_and(|node| node.as_str() != &*source.name) {
+        if row.is_foreign(*machine, &source.name) {
             drop(DropReason::ForeignNode, 1);
             continue;
         }
+        let Row { start, end, side, local, remote, l4, dialled, counts, traffic } = row;
         if !window.contains(start) {
             drop(DropReason::OutsideRetention, 1);
             continue;
@@ -278,7 +300,8 @@ fn batch_of(
         drop(DropReason::LostAtSource, count);
     }
     ledger.stored += stored;
-    body.losses
+    let at = body.base();
+    Told { losses: body.losses, host: body.host.zip(at) }
 }
 
 impl Group {

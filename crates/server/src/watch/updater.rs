@@ -123,10 +123,7 @@ impl Updater {
                         self.tell();
                     }
                 }
-                event = events.recv() => if self.concerns(&event) {
-                    self.configuration = configuration(&*self.app.store, self.cluster.name());
-                    self.change();
-                },
+                event = events.recv() => self.hear(&event),
                 () = history.changed.notified() => self.tell(),
                 _ = expiry.tick() => {
                     if self.stock.expire(std::time::Instant::now()) || self.stale {
@@ -182,12 +179,26 @@ impl Updater {
         }
     }
 
-    /// Whether the configuration may have changed: an event says so, or events were missed.
-    fn concerns(&self, event: &Result<Event, broadcast::error::RecvError>) -> bool {
-        match event {
-            Ok(Event::Review { cluster, namespace: None }) => cluster == self.cluster.name(),
-            Ok(_) => false,
-            Err(_) => true,
+    /// Something changed elsewhere in the server, or events were missed.
+    fn hear(&mut self, event: &Result<Event, broadcast::error::RecvError>) {
+        let own = self.cluster.name();
+        let (configured, described) = match event {
+            Ok(Event::Review { cluster, namespace: None }) => (cluster == own, false),
+            Ok(Event::Hosts { cluster }) => (false, cluster == own),
+            Ok(_) => (false, false),
+            Err(_) => (true, true),
+        };
+        if configured {
+            self.configuration = configuration(&*self.app.store, own);
+            self.change();
+        }
+        if described {
+            // They are stored already.
+            let at = self.app.clock.now();
+            for host in self.cluster.hosts() {
+                self.stock.there(host, at);
+            }
+            self.change();
         }
     }
 

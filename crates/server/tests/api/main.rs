@@ -6,6 +6,7 @@ mod broken_input;
 mod codes;
 mod edges;
 mod example;
+mod hosts;
 mod openapi;
 mod policies;
 mod reviews;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use ringfence_model::Name;
 use ringfence_proto::agent::ingest_client::IngestClient;
-use ringfence_proto::agent::{AgentMessage, Hello, MachineKind, agent_message};
+use ringfence_proto::agent::{AgentMessage, Hello, agent_message};
 use ringfence_server::ingest::{AgentIdentity, Options};
 use ringfence_store::{DropReason, Ledger, Sqlite};
 use tonic::Code;
@@ -32,7 +32,7 @@ async fn a_hello_that_does_not_fit_is_refused() {
         (Hello { node: "../n1".into(), ..hello("n1", 1) }, Code::InvalidArgument),
         (Hello { cluster: String::new(), ..hello("n1", 1) }, Code::InvalidArgument),
         (Hello { cluster: "other".into(), ..hello("n1", 1) }, Code::InvalidArgument),
-        (Hello { machine: MachineKind::Host.into(), ..hello("n1", 1) }, Code::Unimplemented),
+        (Hello { machine: 7, ..hello("n1", 1) }, Code::Unimplemented),
     ];
     for (hello, code) in cases {
         let refused = Agent::connect(server.address, hello.clone()).await.err().unwrap();

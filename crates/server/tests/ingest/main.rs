@@ -3,6 +3,7 @@
 
 mod agent;
 mod faults;
+mod hosts;
 mod kill;
 mod logs;
 mod relay;

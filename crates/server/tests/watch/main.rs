@@ -2,6 +2,7 @@
 
 mod both;
 mod faults;
+mod hosts;
 mod lab;
 mod life;
 mod objects;
