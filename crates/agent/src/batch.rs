@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use prost::Message as _;
 use ringfence_bpf::{Dialled, Transport};
 use ringfence_proto::agent::{
-    Body, Endpoint, Loss, LossReason, Observer, Records, Side as WireSide, SocketAddress,
+    Body, Endpoint, Host as WireHost, Loss, LossReason, Observer, Records, Side as WireSide,
+    SocketAddress,
 };
 
+use crate::host::Host;
 use crate::observation::{Interval, Observation, Side};
 use crate::owner::Owner;
 use crate::watch::{ObserverKind, Report};
@@ -31,6 +33,7 @@ pub struct Encoded {
 pub fn encode(report: &Report, node: &str) -> Vec<Encoded> {
     let mut chunks: Vec<&[Observation]> = report.observations.chunks(RECORDS).collect();
     let mut losses = losses(report);
+    let mut host = report.host.clone().map(described);
     if chunks.is_empty() {
         chunks.push(&[]);
     }
@@ -41,6 +44,7 @@ pub fn encode(report: &Report, node: &str) -> Vec<Encoded> {
             observer: observer(report.observer).into(),
             observed: micros(report.interval),
             blind: report.blind.clone(),
+            host: host.take(),
             ..records_alone
         };
         // A chunk is never that long.
@@ -59,6 +63,11 @@ const fn observer(kind: ObserverKind) -> Observer {
 
 fn micros(interval: Interval) -> u64 {
     u64::try_from(interval.end.duration_since(interval.start).as_micros()).unwrap_or(0)
+}
+
+fn described(host: Host) -> WireHost {
+    let Host { addresses, tags, system } = host;
+    WireHost { addresses: addresses.into_iter().map(octets).collect(), tags, system }
 }
 
 /// Something that is missing, in the words of the protocol.

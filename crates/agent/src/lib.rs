@@ -4,10 +4,13 @@
 pub mod batch;
 mod conntrack;
 pub mod deliver;
+pub mod host;
 mod netlink;
 pub mod observation;
 pub mod owner;
 pub mod privilege;
+pub mod runtime;
+pub mod sandbox;
 mod sockets;
 pub mod spool;
 mod tracker;

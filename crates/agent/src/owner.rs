@@ -1,17 +1,27 @@
 //! Whose network namespaces are: the node's own, or of which pod.
 //!
-//! A process in a namespace tells by its cgroup, whose path holds the UID of its pod; the kubelet's directory of logs
-//! has that pod's namespace and name. Both outlive most processes, and what was found out once is remembered: cookies
-//! of namespaces are never used again, so that pods that are gone keep their names.
+//! The container runtime knows for which pod it made a namespace. Without one, or until it answers, a process in the
+//! namespace tells by its cgroup, whose path holds the UID of its pod; the kubelet's directory of logs has that pod's
+//! namespace and name. What was found out once is remembered: cookies of namespaces are never used again, so that pods
+//! that are gone keep their names. Of those that went before anybody looked, the runtime still has the addresses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ringfence_bpf::{Namespace, namespace_cookie};
+
+use crate::runtime::{Runtime, Sandboxes};
+
+/// How long the end of an interval waits for the runtime, when there are namespaces that nothing is known of.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the runtime is asked about a namespace. Those of others than pods it never knows.
+const ASKING: Duration = Duration::from_mins(1);
 
 /// Whose a network namespace is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,9 +51,23 @@ pub struct Pod {
     pub name: Option<(String, String)>,
 }
 
+/// The most namespaces of which the runtime has not told.
+const MOST_UNTOLD: usize = 100_000;
+
+/// What the machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// A node of a cluster.
+    Node,
+    /// A machine outside Kubernetes, with what its operator says of it. All its namespaces are its own.
+    Host(BTreeMap<String, String>),
+}
+
 /// Where to look.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    /// What the machine is.
+    pub machine: Machine,
     /// The processes of the machine: `/proc` of the initial pid namespace.
     pub proc: PathBuf,
     /// The kubelet's directories of logs, `NAMESPACE_NAME_UID`: `/var/log/pods`.
@@ -57,7 +81,14 @@ pub struct Owners {
     known: HashMap<u64, Owner>,
     cookies: HashMap<u64, u64>,
     machine: u64,
+    runtime: Option<Runtime>,
+    /// The namespaces of which the runtime has not told yet, with their inodes and since when they are known.
+    untold: HashMap<u64, (u64, Instant)>,
+    /// What the runtime said last.
+    told: Arc<Sandboxes>,
 }
+
+static MACHINE: Owner = Owner::Machine;
 
 impl Owners {
     /// Begins with the machine's own namespace, in which the agent has to run.
@@ -65,7 +96,23 @@ impl Owners {
         let own = Path::new("/proc/self/ns/net");
         let machine = namespace_cookie(File::open(own)?.as_fd())?;
         let cookies = inode(own).map(|inode| (inode, machine)).into_iter().collect();
-        Ok(Self { sources, known: HashMap::from([(machine, Owner::Machine)]), cookies, machine })
+        let known = HashMap::from([(machine, Owner::Machine)]);
+        Ok(Self { cookies, machine, ..Self::knowing(sources, known) })
+    }
+
+    fn knowing(sources: Sources, known: HashMap<u64, Owner>) -> Self {
+        let (untold, told) = (HashMap::new(), Arc::default());
+        Self { sources, known, cookies: HashMap::new(), machine: 0, runtime: None, untold, told }
+    }
+
+    /// Asks the container runtime too from now on.
+    pub fn consult(&mut self, runtime: Runtime) {
+        self.runtime = Some(runtime);
+    }
+
+    /// What the machine is.
+    pub const fn kind(&self) -> &Machine {
+        &self.sources.machine
     }
 
     /// The machine's own namespace.
@@ -75,17 +122,36 @@ impl Owners {
 
     /// The owner of the namespace with this cookie.
     pub fn of(&self, cookie: u64) -> Option<&Owner> {
-        self.known.get(&cookie)
+        match self.sources.machine {
+            Machine::Node => self.known.get(&cookie),
+            Machine::Host(_) => Some(&MACHINE),
+        }
+    }
+
+    /// Takes the pod that had the address for the owner of the namespace, if nothing else is known of that.
+    pub fn presume(&mut self, cookie: u64, address: IpAddr) {
+        if !self.known.contains_key(&cookie)
+            && let Some(pod) = self.told.at(address)
+        {
+            self.known.insert(cookie, Owner::Pod(Arc::clone(pod)));
+        }
     }
 
     /// Learns from the namespaces that the programs met. Cheap when there is none that is new.
     pub fn learn(&mut self, met: &[Namespace]) {
         for namespace in met {
-            self.cookies.insert(u64::from(namespace.inode), namespace.cookie);
-            if !self.known.contains_key(&namespace.cookie) {
-                self.ask(namespace.cookie, &self.sources.proc.join(namespace.process.to_string()));
+            let Namespace { cookie, inode, process, .. } = *namespace;
+            self.cookies.insert(u64::from(inode), cookie);
+            if !self.known.contains_key(&cookie) {
+                self.meet(cookie, u64::from(inode), &self.sources.proc.join(process.to_string()));
             }
         }
+        self.hear(Duration::ZERO);
+    }
+
+    /// Waits for what the runtime says of namespaces that are new, but not for long.
+    pub fn settle(&mut self) {
+        self.hear(PATIENCE);
     }
 
     /// Goes through the processes for namespaces that nothing is known of yet, and hands the new ones to `enter`. That
@@ -106,19 +172,49 @@ impl Owners {
                 }
             };
             if !self.known.contains_key(&cookie) {
-                self.ask(cookie, &process);
+                self.meet(cookie, inode, &process);
             }
         }
         Ok(())
     }
 
-    /// Asks a process of the namespace whose it is.
-    fn ask(&mut self, cookie: u64, process: &Path) {
+    /// Asks a process of a namespace whose it is.
+    fn meet(&mut self, cookie: u64, inode: u64, process: &Path) {
+        if self.untold.len() < MOST_UNTOLD {
+            self.untold.entry(cookie).or_insert_with(|| (inode, Instant::now()));
+        }
         let cgroups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
         if let Some(uid) = pod_uid(&cgroups) {
-            let name = self.pod_name(&uid);
-            self.known.insert(cookie, Owner::Pod(Arc::new(Pod { uid, name })));
+            let known = self.told.with_uid(&uid).cloned();
+            let pod = known.unwrap_or_else(|| Arc::new(Pod { name: self.pod_name(&uid), uid }));
+            self.known.insert(cookie, Owner::Pod(pod));
         }
+    }
+
+    /// Hears what the runtime says of namespaces that it has not told of. It knows better than a process, which may
+    /// have come from elsewhere.
+    fn hear(&mut self, patience: Duration) {
+        let asks = self.untold.values().any(|(_, since)| since.elapsed() < ASKING);
+        let Some(runtime) = self.runtime.as_ref().filter(|_| asks) else { return };
+        let told = runtime.look(patience);
+        self.believe(told);
+    }
+
+    fn believe(&mut self, told: Arc<Sandboxes>) {
+        self.told = told;
+        let Self { untold, told, known, .. } = self;
+        untold.retain(|cookie, (inode, since)| {
+            if let Some(pod) = told.in_namespace(*inode, *since) {
+                known.insert(*cookie, Owner::Pod(Arc::clone(pod)));
+                return false;
+            }
+            if let Some(Owner::Pod(pod)) = known.get_mut(cookie)
+                && let Some(named) = told.with_uid(&pod.uid)
+            {
+                *pod = Arc::clone(named);
+            }
+            true
+        });
     }
 
     fn pod_name(&self, uid: &str) -> Option<(String, String)> {
@@ -162,6 +258,11 @@ mod tests {
 
     const UID: &str = "6f2a1b3c-0d4e-4f5a-8b6c-7d8e9f0a1b2c";
 
+    fn sources(proc: &Path, pod_logs: &Path) -> Sources {
+        let (proc, pod_logs) = (proc.to_owned(), pod_logs.to_owned());
+        Sources { machine: Machine::Node, proc, pod_logs }
+    }
+
     #[test]
     fn pods_are_found_in_cgroup_paths() {
         let under = UID.replace('-', "_");
@@ -193,12 +294,7 @@ mod tests {
     fn pods_have_the_names_of_their_logs() {
         let logs = tempfile::tempdir().unwrap();
         fs::create_dir(logs.path().join(format!("shop_web-7d9f8-x2x4z_{UID}"))).unwrap();
-        let owners = Owners {
-            sources: Sources { proc: "/proc".into(), pod_logs: logs.path().to_owned() },
-            known: HashMap::new(),
-            cookies: HashMap::new(),
-            machine: 0,
-        };
+        let owners = Owners::knowing(sources("/proc".as_ref(), logs.path()), HashMap::new());
         let name = ("shop".to_owned(), "web-7d9f8-x2x4z".to_owned());
         assert_eq!(owners.pod_name(UID), Some(name.clone()));
         let pod = |name| Owner::Pod(Arc::new(Pod { uid: UID.to_owned(), name }));
@@ -208,19 +304,12 @@ mod tests {
 
     #[test]
     fn a_process_tells_whose_its_namespace_is() {
-        let sources = tempfile::tempdir().unwrap();
-        let process = sources.path().join("42");
+        let directory = tempfile::tempdir().unwrap();
+        let process = directory.path().join("42");
         fs::create_dir(&process).unwrap();
         fs::write(process.join("cgroup"), format!("0::/kubepods/pod{UID}/01")).unwrap();
-        let mut owners = Owners {
-            sources: Sources {
-                proc: sources.path().to_owned(),
-                pod_logs: sources.path().join("none"),
-            },
-            known: HashMap::new(),
-            cookies: HashMap::new(),
-            machine: 0,
-        };
+        let logs = directory.path().join("none");
+        let mut owners = Owners::knowing(sources(directory.path(), &logs), HashMap::new());
         let met = Namespace { cookie: 7, inode: 1, process: 42, cgroup: 0 };
         owners.learn(&[met, Namespace { cookie: 8, process: 43, ..met }]);
         let pod = Pod { uid: UID.to_owned(), name: None };
@@ -230,5 +319,54 @@ mod tests {
         fs::remove_dir_all(&process).unwrap();
         owners.learn(&[met]);
         assert!(owners.of(7).is_some());
+    }
+
+    #[test]
+    fn everything_on_a_host_is_its_own() {
+        let nowhere = Path::new("/nonexistent");
+        let machine = Machine::Host(BTreeMap::new());
+        let sources = Sources { machine, ..sources(nowhere, nowhere) };
+        let owners = Owners::knowing(sources, HashMap::new());
+        assert_eq!(owners.of(7), Some(&Owner::Machine));
+    }
+
+    #[test]
+    fn the_runtime_knows_better_than_processes_and_remembers_who_went() {
+        let pod = |name: &str| {
+            let uid = if name == "a" { UID.to_owned() } else { format!("uid-{name}") };
+            Arc::new(Pod { uid, name: Some(("shop".to_owned(), name.to_owned())) })
+        };
+        let owned = |name: &str| Some(Owner::Pod(pod(name)));
+        let directory = tempfile::tempdir().unwrap();
+        for process in ["42", "43"] {
+            fs::create_dir(directory.path().join(process)).unwrap();
+            let cgroups = format!("0::/kubepods/pod{UID}/01");
+            fs::write(directory.path().join(process).join("cgroup"), cgroups).unwrap();
+        }
+        let logs = directory.path().join("none");
+        let mut owners = Owners::knowing(sources(directory.path(), &logs), HashMap::new());
+        let met = |cookie, inode, process| Namespace { cookie, inode, process, cgroup: 0 };
+        // A process of pod a in its own namespace, one in that of pod b, and two that are gone.
+        owners.learn(&[met(1, 11, 42), met(2, 12, 43), met(3, 13, 44), met(4, 14, 45)]);
+        assert!(matches!(owners.of(1), Some(Owner::Pod(pod)) if pod.name.is_none()));
+
+        let address: IpAddr = "10.1.0.4".parse().unwrap();
+        let view = |begun| Sandboxes {
+            begun: Some(begun),
+            by_inode: HashMap::from([(12, pod("b")), (13, pod("c"))]),
+            by_uid: HashMap::from([(UID.to_owned(), pod("a"))]),
+            by_address: HashMap::from([(address, pod("d"))]),
+            ..Sandboxes::default()
+        };
+        // What is older than the namespaces may speak of others with their inodes.
+        let older = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
+        owners.believe(Arc::new(view(older)));
+        assert_eq!((owners.of(1).cloned(), owners.of(3)), (owned("a"), None));
+        owners.believe(Arc::new(view(Instant::now())));
+        assert_eq!((owners.of(2).cloned(), owners.of(3).cloned()), (owned("b"), owned("c")));
+        assert_eq!(owners.of(4), None);
+        owners.presume(4, address);
+        owners.presume(2, address);
+        assert_eq!((owners.of(4).cloned(), owners.of(2).cloned()), (owned("d"), owned("b")));
     }
 }

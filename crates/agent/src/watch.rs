@@ -11,8 +11,10 @@ use jiff::Timestamp;
 use ringfence_bpf::{Closed, Epoch, Losses, Observer, ObserverError, State};
 use thiserror::Error;
 
+use crate::host::Host;
 use crate::observation::{Interval, Observation};
-use crate::owner::{Owner, Owners, Sources};
+use crate::owner::{Machine, Owner, Owners, Sources};
+use crate::runtime::Runtime;
 use crate::tracker::Tracker;
 use crate::translation::Translator;
 
@@ -30,6 +32,9 @@ pub enum WatchError {
     /// The processes of the machine.
     #[error("the processes of the machine cannot be read")]
     Processes(#[source] io::Error),
+    /// The interfaces of the machine.
+    #[error("the addresses of the machine cannot be read")]
+    Addresses(#[source] io::Error),
     /// What was observed could not be kept.
     #[error("what was observed cannot be kept")]
     Keep(#[source] io::Error),
@@ -66,6 +71,8 @@ pub struct Report {
     pub observer: ObserverKind,
     /// What it does not see here, for people.
     pub blind: Vec<String>,
+    /// The machine, if it is none of a cluster.
+    pub host: Option<Host>,
 }
 
 /// Observes a machine.
@@ -159,6 +166,12 @@ impl Watch {
         }
     }
 
+    /// Asks the container runtime too whose namespaces are. To be called after privileges are dropped, because the
+    /// runtime is asked on a thread of its own.
+    pub fn consult(&mut self, runtime: Runtime) {
+        self.owners.consult(runtime);
+    }
+
     /// Hands over a report every interval, forever, unless `keep` fails. When `keep` returns, the report is safe: its
     /// counters are emptied. A report that was kept but not known to be may come again with its number, after a
     /// restart.
@@ -205,6 +218,11 @@ impl Watch {
     ) -> Result<(), WatchError> {
         self.learn()?;
         self.owners.search(|_| ()).map_err(WatchError::Processes)?;
+        self.owners.settle();
+        let host = match self.owners.kind() {
+            Machine::Node => None,
+            Machine::Host(tags) => Some(Host::now(tags).map_err(WatchError::Addresses)?),
+        };
         let Self { means, owners, last, kernel } = self;
         let mut elapsed = || {
             let interval = Interval { start: *last, end: Timestamp::now().max(*last) };
@@ -216,6 +234,9 @@ impl Watch {
                 let incarnation = observer.incarnation();
                 let blind = blind(observer, translator.as_ref().err());
                 let closed = observer.turn()?;
+                for flow in &closed.flows {
+                    owners.presume(flow.key.netns, flow.key.local);
+                }
                 let mut report = report(incarnation, &closed, elapsed(), owners, *kernel);
                 if let Ok(translator) = translator {
                     let translated = translator.close(report.observations);
@@ -223,7 +244,7 @@ impl Watch {
                     report.observations = Observation::merged(observations);
                     report.events_lost = lost;
                 }
-                keep(Report { blind, ..report }).map_err(WatchError::Keep)?;
+                keep(Report { blind, host, ..report }).map_err(WatchError::Keep)?;
                 Ok(closed.forget()?)
             }
             Means::Tracking { tracker, incarnation, epoch } => {
@@ -241,6 +262,7 @@ impl Watch {
                     events_lost: closed.lost,
                     observer: ObserverKind::Tracking,
                     blind: tracker.blind().into_iter().map(str::to_owned).collect(),
+                    host,
                 };
                 keep(report).map_err(WatchError::Keep)
             }
@@ -294,5 +316,6 @@ fn report(
         events_lost: 0,
         observer: ObserverKind::Programs,
         blind: Vec::new(),
+        host: None,
     }
 }

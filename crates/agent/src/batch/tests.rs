@@ -36,6 +36,7 @@ fn report(observations: Vec<Observation>) -> Report {
         events_lost: 0,
         observer: ObserverKind::Tracking,
         blind: vec!["refused UDP".to_owned()],
+        host: None,
     }
 }
 
@@ -48,8 +49,9 @@ fn what_repeats_is_said_once() {
     let machine = Observation { owner: Some(Owner::Machine), dialled: None, ..observation(82) };
     let batches = encode(&report(vec![observation(80), observation(81), machine]), "node-1");
     let [batch] = &batches[..] else { panic!("{batches:?}") };
-    let Body { base, strings, endpoints, dialled, records, losses, observer, observed, blind } =
-        decode(batch);
+    let Body {
+        base, strings, endpoints, dialled, records, losses, observer, observed, blind, ..
+    } = decode(batch);
     assert_eq!((batch.records, base, losses), (3, 1_772_413_200_000_000_000, vec![]));
     assert_eq!(strings, ["u", "shop", "web-1", "node-1"]);
     let pod =
@@ -100,4 +102,24 @@ fn that_nothing_was_seen_is_told() {
     let [batch] = &batches[..] else { panic!("{batches:?}") };
     let body = decode(batch);
     assert_eq!((batch.records, body.losses.len(), body.observed), (0, 0, 10_000_000));
+}
+
+#[test]
+fn a_host_is_described_once_a_report_and_without_records() {
+    let host = Host {
+        addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        tags: [("site".to_owned(), "east".to_owned())].into(),
+        system: "Debian".to_owned(),
+    };
+    for (observations, batches) in [(0, 1), (10_000, 3)] {
+        let observations = (0..observations).map(|port| observation(port + 1)).collect();
+        let report = Report { host: Some(host.clone()), ..report(observations) };
+        let encoded = encode(&report, "mail");
+        assert_eq!(encoded.len(), batches);
+        let described: Vec<_> = encoded.iter().filter_map(|batch| decode(batch).host).collect();
+        let [described] = &described[..] else { panic!("{described:?}") };
+        assert_eq!(described.addresses[0], [192, 0, 2, 1]);
+        assert_eq!((described.addresses[1].len(), &*described.system), (16, "Debian"));
+        assert_eq!(described.tags, host.tags);
+    }
 }

@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use ringfence_agent::batch::encode;
 use ringfence_agent::deliver::{Sender, SharedSpool, deliver};
-use ringfence_agent::owner::Sources;
+use ringfence_agent::owner::{Machine, Sources};
 use ringfence_agent::privilege::{Entering, drop_privileges};
+use ringfence_agent::runtime::{Runtime, version};
 use ringfence_agent::spool::{Bounds, Spool};
 use ringfence_agent::watch::{Kernel, ObserverKind, Report, Watch};
 use ringfence_bpf::{Observer, ObserverError, Options, State, probe};
@@ -73,7 +74,8 @@ impl ReportArgs {
             Some(node) => Ok(node.clone()),
             None => {
                 let text = std::fs::read_to_string("/proc/sys/kernel/hostname");
-                Ok(text.context("the host name")?.trim().to_owned())
+                // As the kubelet has it (RFC 1123 knows no case).
+                Ok(text.context("the host name")?.trim().to_lowercase())
             }
         }
     }
@@ -91,6 +93,9 @@ struct ServerArgs {
     /// This machine is not a node of the cluster
     #[arg(long)]
     host: bool,
+    /// What to say of this machine beside its addresses; may be given again
+    #[arg(long = "tag", value_name = "KEY=VALUE", requires = "host", value_parser = tag)]
+    tags: Vec<(String, String)>,
     /// Directory for what the server does not have yet
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/ringfence-agent")]
     spool: PathBuf,
@@ -112,7 +117,20 @@ struct ServerArgs {
     key: Option<PathBuf>,
 }
 
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    if key.is_empty() {
+        Err("the key is empty".to_owned())
+    } else {
+        Ok((key.to_owned(), value.to_owned()))
+    }
+}
+
 impl ServerArgs {
+    fn machine(&self) -> Machine {
+        if self.host { Machine::Host(self.tags.iter().cloned().collect()) } else { Machine::Node }
+    }
+
     fn endpoint(&self) -> anyhow::Result<Endpoint> {
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server")?;
         let read = |path: &PathBuf| {
@@ -155,6 +173,9 @@ struct Place {
     /// The kubelet's directory of logs, which has the names of pods
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/log/pods")]
     pod_logs: PathBuf,
+    /// Socket of the container runtime (CRI), which knows pods best; found by itself when left out
+    #[arg(long, value_name = "FILE")]
+    runtime: Option<PathBuf>,
     /// Other nodes are on the same kernel, as with kind: report what belongs to this node or its pods only
     #[arg(long)]
     shared_kernel: bool,
@@ -182,6 +203,10 @@ impl Place {
     fn tracked(&self) -> anyhow::Result<Vec<File>> {
         let open = |path: &PathBuf| File::open(path).with_context(|| path.display().to_string());
         self.tracked.iter().map(open).collect()
+    }
+
+    fn runtime(&self) -> Option<PathBuf> {
+        self.runtime.clone().or_else(Runtime::find)
     }
 
     fn options(&self) -> anyhow::Result<Options> {
@@ -245,7 +270,7 @@ fn tell(place: &Place) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error.into()),
     }
     // Which of them observes, and what it misses, is found out by starting it.
-    match start(place) {
+    match start(place, Machine::Node) {
         Ok(watch) => {
             writeln!(out, "observes by {}", name(watch.observer()))?;
             for blind in watch.blind() {
@@ -256,6 +281,18 @@ fn tell(place: &Place) -> anyhow::Result<ExitCode> {
             refused = true;
             writeln!(out, "observes nothing: {error:#}")?;
         }
+    }
+    let otherwise = format!("cgroup paths and {}", place.pod_logs.display());
+    match place.runtime() {
+        None => writeln!(out, "works    pods by {otherwise}: no container runtime is found")?,
+        Some(socket) => match version(&socket) {
+            Ok(version) => writeln!(out, "works    pods by {version} ({})", socket.display())?,
+            Err(reason) => {
+                refused = true;
+                writeln!(out, "refused  pods by the runtime at {}: {reason}", socket.display())?;
+                writeln!(out, "         they are known by {otherwise} alone")?;
+            }
+        },
     }
     Ok(ExitCode::from(u8::from(refused)))
 }
@@ -278,8 +315,10 @@ const fn is_refusal(error: &ObserverError) -> bool {
 }
 
 /// Starts to observe, and gives up the privileges that only this takes.
-fn start(place: &Place) -> anyhow::Result<Watch> {
-    let sources = Sources { proc: place.proc.clone(), pod_logs: place.pod_logs.clone() };
+fn start(place: &Place, machine: Machine) -> anyhow::Result<Watch> {
+    let runtime = place.runtime().filter(|_| machine == Machine::Node);
+    let (proc, pod_logs) = (place.proc.clone(), place.pod_logs.clone());
+    let sources = Sources { machine, proc, pod_logs };
     let kernel = if place.shared_kernel { Kernel::Shared } else { Kernel::Own };
     let tracked = place.tracked()?;
     let observer = match place.observer {
@@ -295,7 +334,7 @@ fn start(place: &Place) -> anyhow::Result<Watch> {
             Err(error) => return Err(error.into()),
         },
     };
-    let (watch, entering) = match observer {
+    let (mut watch, entering) = match observer {
         Some(observer) => {
             for finding in observer.findings() {
                 if let State::Refused(reason) = &finding.state {
@@ -308,12 +347,21 @@ fn start(place: &Place) -> anyhow::Result<Watch> {
         None => (Watch::without_programs(sources, kernel, &tracked)?, Entering::GoesOn),
     };
     drop_privileges(entering).context("privileges cannot be dropped")?;
+    if let Some(socket) = runtime {
+        let named = socket.display().to_string();
+        let tell = move |fault: Option<&str>| match fault {
+            Some(fault) => eprintln!("warning: the container runtime at {named}: {fault}"),
+            None => eprintln!("the container runtime at {named} answers"),
+        };
+        let runtime = Runtime::start(&socket, &place.proc, tell);
+        watch.consult(runtime.context("the container runtime cannot be asked")?);
+    }
     Ok(watch)
 }
 
 fn watch(place: &Place, report: &ReportArgs) -> anyhow::Result<ExitCode> {
     let node = report.node()?;
-    let mut watch = start(place)?;
+    let mut watch = start(place, Machine::Node)?;
     begin(&watch, &node);
     watch.run(Duration::from_secs(report.interval), |report| write(&report, &node))?;
     Ok(ExitCode::SUCCESS)
@@ -334,7 +382,7 @@ fn run(place: &Place, report: &ReportArgs, server: &ServerArgs) -> anyhow::Resul
     let spool = Spool::open(&server.spool, bounds)
         .with_context(|| format!("the spool {}", server.spool.display()))?;
     let spool = SharedSpool::new(spool);
-    let mut watch = start(place)?;
+    let mut watch = start(place, server.machine())?;
     let machine = if server.host { MachineKind::Host } else { MachineKind::Node };
     let sender = Sender { cluster: server.cluster.clone(), node: node.clone(), machine };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

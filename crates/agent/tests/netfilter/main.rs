@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use network::{Namespace, Network};
 use ringfence_agent::observation::{Observation, Side};
-use ringfence_agent::owner::Sources;
+use ringfence_agent::owner::{Machine, Sources};
 use ringfence_agent::watch::{Kernel, ObserverKind, Report, Watch};
 use ringfence_bpf::{Dialled, Observer, ObserverError, Options, Transport};
 
@@ -27,7 +27,7 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn sources() -> Sources {
-    Sources { proc: "/proc".into(), pod_logs: "/nonexistent".into() }
+    Sources { machine: Machine::Node, proc: "/proc".into(), pod_logs: "/nonexistent".into() }
 }
 
 fn is_root() -> bool {
