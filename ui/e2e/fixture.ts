@@ -60,7 +60,6 @@ export class Fixture {
   /** Answers that are faults: by path ending. */
   readonly faults = new Map<string, number>();
   readonly decided = new Map<string, boolean>();
-  readonly versions: Wire["ReviewVersion"][] = [];
 
   async answer(page: Page): Promise<void> {
     await page.route("**/api/v1/**", async (route) => {
@@ -85,7 +84,16 @@ export class Fixture {
             title: "Changed in between",
             status: 409,
             detail: "A test.",
-            current: this.version,
+            currentVersion: this.version,
+            who: "mallory",
+            at: LAST,
+            changes: [
+              {
+                code: "edge-excluded",
+                values: { edge: "shop/Deployment/web -> shop/Deployment/cart TCP/8082" },
+                text: "shop/Deployment/web -> shop/Deployment/cart TCP/8082 is excluded",
+              },
+            ] satisfies Wire["Said_ChangeCode"][],
           },
         });
       const body = this.body(path, route.request().method(), route.request().postDataJSON() as unknown);
@@ -123,7 +131,6 @@ export class Fixture {
       case "reviews":
         if (method === "PATCH") this.patch(sent as Wire["ReviewPatch"]);
         if (fourth === "undo") this.undo();
-        if (fourth === "versions") return list(this.versions);
         return third === undefined ? null : this.review();
       case "policies":
         return third === "existing" ? list([existing]) : third === "judge" ? judgement : generated;
@@ -141,13 +148,6 @@ export class Fixture {
   /** Somebody else changes the review. */
   interfere(): void {
     this.version += 1;
-    this.versions.push({
-      version: this.version,
-      who: "mallory",
-      at: LAST,
-      note: "Forbade 2 connections by hand",
-      yaml: "",
-    });
   }
 
   private undo() {

@@ -134,7 +134,8 @@ describe("decisions", () => {
     fixture.interfere();
     await page.getByRole("checkbox", { name: box }).click();
     const dialog = page.getByRole("dialog");
-    await dialog.getByText("Forbade 2 connections by hand").waitFor();
+    await dialog.getByText("mallory saved a change").waitFor();
+    await dialog.getByText("cart TCP/8082 is excluded").waitFor();
     await dialog.getByText("Forbade 1 connection by hand").waitFor();
     expect(await serious(page)).toEqual([]);
     await dialog.getByRole("button", { name: "Apply mine on top of theirs" }).click();

@@ -1,23 +1,31 @@
 import createClient from "openapi-fetch";
+import type { Said } from "../domain/said.ts";
 import type { components, paths } from "./schema.ts";
 
 export type Wire = components["schemas"];
 
 const client = createClient<paths>({ baseUrl: "/api/v1" });
 
+/** What somebody else did in between. */
+export interface Conflict {
+  readonly who: string | null;
+  readonly at: number | null;
+  readonly changes: readonly Said[];
+}
+
 /** What the server said of a request that it did not fulfil; `status` 0 when it did not answer at all. */
 export class Fault extends Error {
   readonly status: number;
   readonly code: string;
-  /** Of a conflict, the version that is there now. */
-  readonly current: number | null;
+  /** Of a conflict: what is there by now. */
+  readonly conflict: Conflict | null;
 
-  constructor(status: number, title: string, code: string, current: number | null = null) {
+  constructor(status: number, title: string, code: string, conflict: Conflict | null = null) {
     super(title);
     this.name = "Fault";
     this.status = status;
     this.code = code;
-    this.current = current;
+    this.conflict = conflict;
   }
 }
 
@@ -42,8 +50,12 @@ export function fault(status: number, body: unknown): Fault {
   const problem: Record<string, unknown> = typeof body === "object" && body !== null ? { ...body } : {};
   const text = (key: string) => (typeof problem[key] === "string" ? problem[key] : null);
   const code = text("type")?.replace(/^.*:/, "") ?? "unknown";
-  const current = typeof problem.current === "number" ? problem.current : null;
-  return new Fault(status, text("detail") ?? text("title") ?? `HTTP ${status}`, code, current);
+  return new Fault(status, text("detail") ?? text("title") ?? `HTTP ${status}`, code, conflict(problem));
+}
+
+function conflict({ currentVersion, who, at, changes }: Partial<Wire["Conflict"]>): Conflict | null {
+  if (typeof currentVersion !== "number") return null;
+  return { who: who ?? null, at: at === undefined ? null : Date.parse(at), changes: changes ?? [] };
 }
 
 /** Adds a header to everything that changes something. */

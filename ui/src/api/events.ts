@@ -13,16 +13,7 @@ const PARTS = {
     "topology",
   ],
   edges: ["clusters", "edges", "addresses", "topology", "messages"],
-  review: [
-    "review",
-    "reviewVersions",
-    "edges",
-    "addresses",
-    "topology",
-    "configuration",
-    "configurationVersions",
-    "messages",
-  ],
+  review: ["review", "edges", "addresses", "topology", "configuration", "configurationVersions", "messages"],
 } as const;
 const LATER = ["generated", "existing", "judgement", "readiness", "explanation", "labelPreview"] as const;
 

@@ -148,18 +148,6 @@ export const review = (cluster: string, namespace: string) =>
     },
   });
 
-export const reviewVersions = (cluster: string, namespace: string) =>
-  queryOptions({
-    queryKey: ["reviewVersions", cluster, namespace],
-    queryFn: async ({ signal }) => {
-      const params = { path: { cluster, namespace } };
-      const { items } = await take(
-        GET("/clusters/{cluster}/reviews/{namespace}/versions", { params, signal }),
-      );
-      return items.map(read.reviewVersion).toSorted((a, b) => b.version - a.version);
-    },
-  });
-
 export const configuration = (cluster: string) =>
   queryOptions({
     queryKey: ["configuration", cluster],

@@ -1,11 +1,11 @@
 import { Button, Group, Modal } from "@mantine/core";
-import type { ReviewVersion } from "../domain/review.ts";
-import { useFormat, useTexts } from "../i18n/texts.tsx";
+import type { Conflict } from "../api/client.ts";
+import { useFormat, useSaid, useTexts } from "../i18n/texts.tsx";
 
-interface ConflictProps {
+interface ConflictDialogProps {
   readonly title: string;
-  /** What others did since, newest first. */
-  readonly theirs: readonly ReviewVersion[];
+  /** What somebody else did. */
+  readonly theirs: Conflict;
   /** What was not saved, in words. */
   readonly mine: string;
   readonly close: () => void;
@@ -15,19 +15,21 @@ interface ConflictProps {
 }
 
 /** Somebody else was faster: shows both changes and lets people choose. */
-export function Conflict({ title, theirs, mine, close, again, giveUp }: ConflictProps) {
+export function ConflictDialog({ title, theirs, mine, close, again, giveUp }: ConflictDialogProps) {
   const t = useTexts();
   const format = useFormat();
-  const [newest] = theirs;
+  const { say } = useSaid();
+  const { who, at, changes } = theirs;
   return (
     <Modal opened onClose={close} title={title} closeButtonProps={{ "aria-label": t.common.close }}>
-      <p>{newest ? t.review.conflictText(newest.who) : t.common.loading}</p>
-      {newest && <h3>{t.review.conflictTheirs}</h3>}
+      <p>
+        {t.review.conflictText(who ?? "?")}{" "}
+        {at !== null && <span className="dim nowrap">{format.moment(at)}</span>}
+      </p>
+      {changes.length > 0 && <h3>{t.review.conflictTheirs}</h3>}
       <ul className="lines">
-        {theirs.map(({ version, who, at, note }) => (
-          <li key={version}>
-            {note || t.review.version(version)} <span className="dim">{`${who}, ${format.moment(at)}`}</span>
-          </li>
+        {changes.map((change) => (
+          <li key={change.text}>{say("change", change)}</li>
         ))}
       </ul>
       <h3>{t.review.conflictYours}</h3>

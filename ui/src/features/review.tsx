@@ -3,15 +3,15 @@ import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import { changeReview, undoReview } from "../api/changes.ts";
-import { Fault } from "../api/client.ts";
-import { me, review as reviewQuery, reviewVersions } from "../api/queries.ts";
+import { type Conflict, Fault } from "../api/client.ts";
+import { me, review as reviewQuery } from "../api/queries.ts";
 import { may } from "../domain/cluster.ts";
 import type { Choice } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
 import type { Operation, Review } from "../domain/review.ts";
 import { UndoTrail } from "../domain/undo.ts";
 import { useTexts } from "../i18n/texts.tsx";
-import { Conflict } from "./conflict.tsx";
+import { ConflictDialog } from "./conflict.tsx";
 
 /** A change of the review, in words for those who see it later. */
 export interface Change {
@@ -48,14 +48,14 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
   const writable = role !== undefined && may(role, "editor");
   const [pending, setPending] = useState<ReadonlyMap<string, Choice | "clear">>(new Map());
   const [trail] = useState(() => new UndoTrail());
-  const [conflict, setConflict] = useState<Change | null>(null);
+  const [conflict, setConflict] = useState<{ readonly mine: Change; readonly theirs: Conflict } | null>(null);
   const key = query.queryKey;
 
   const settle = useCallback(
     async (saved: Review) => {
       client.setQueryData(key, saved);
       // The rows follow before the next change goes out; what takes longer follows when it is looked at.
-      const slow = ["generated", "judgement", "readiness", "explanation", "reviewVersions"];
+      const slow = ["generated", "judgement", "readiness", "explanation"];
       for (const part of slow) void client.invalidateQueries({ queryKey: [part, cluster] });
       await Promise.all(
         ["edges", "addresses", "topology"].map((part) =>
@@ -136,7 +136,7 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
       });
     },
     onError: (error, change) => {
-      if (error instanceof Fault && error.status === 409) setConflict(change);
+      if (error instanceof Fault && error.conflict) setConflict({ mine: change, theirs: error.conflict });
       else failed(error);
     },
     onSettled: (_saved, _error, { decided }) => {
@@ -172,14 +172,14 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
     <Context value={value}>
       {children}
       {conflict && (
-        <ReviewConflict
-          scope={scope}
-          known={review?.version ?? 0}
-          mine={conflict.words}
+        <ConflictDialog
+          title={t.review.conflict}
+          theirs={conflict.theirs}
+          mine={conflict.mine.words}
           close={() => setConflict(null)}
           again={() => {
             setConflict(null);
-            void client.fetchQuery({ ...query, staleTime: 0 }).then(() => change(conflict), failed);
+            void client.fetchQuery({ ...query, staleTime: 0 }).then(() => change(conflict.mine), failed);
           }}
           giveUp={() => {
             setConflict(null);
@@ -189,22 +189,4 @@ export function ReviewProvider({ scope, children }: { readonly scope: Scope; rea
       )}
     </Context>
   );
-}
-
-interface ReviewConflictProps {
-  readonly scope: Scope;
-  /** The version that the change was made from. */
-  readonly known: number;
-  readonly mine: string;
-  readonly close: () => void;
-  readonly again: () => void;
-  readonly giveUp: () => void;
-}
-
-function ReviewConflict({ scope, known, ...rest }: ReviewConflictProps) {
-  const t = useTexts();
-  const [from] = useState(known);
-  const versions = useQuery({ ...reviewVersions(scope.cluster, scope.namespace), staleTime: 0 }).data ?? [];
-  const theirs = versions.filter(({ version }) => version > from);
-  return <Conflict title={t.review.conflict} theirs={theirs} {...rest} />;
 }

@@ -113,6 +113,22 @@ export const said: Sentences = {
     "idle-peer": (v) => `${way(v)}ルール ${v.rule} の相手を一つ削除しても、必要な接続はすべて通ります`,
     "idle-port": (v) => `${way(v)}ルール ${v.rule} のポートを一つ削除しても、必要な接続はすべて通ります`,
   },
+  change: {
+    "general-rule": (v) => `${way(v)}の基本ルール: ${RULES[v.rule ?? ""] ?? v.rule}`,
+    "workload-rule": (v) =>
+      v.rule === undefined
+        ? `${v.workload} の${way(v)}: 基本ルールに従う`
+        : `${v.workload} の${way(v)}: ${RULES[v.rule] ?? v.rule}`,
+    "edge-included": (v) => `許可: ${v.edge}`,
+    "edge-excluded": (v) => `禁止: ${v.edge}`,
+    "decision-cleared": (v) => `決定を取り消し: ${v.edge}`,
+    "cidr-rule-added": (v) => `${way(v)}の範囲を追加: ${v.cidr}`,
+    "cidr-rule-removed": (v) => `${way(v)}の範囲を削除: ${v.cidr}`,
+    "alias-set": (v) => `別名を設定: ${v.alias}`,
+    "alias-removed": (v) => `別名を削除: ${v.alias}`,
+    labels: () => "セレクターのラベルを変更",
+    ranges: () => "クラスターの範囲を変更",
+  },
   message: {
     "allows-everything": (v) => `${rule(v)}相手もポートもないため、すべてを許可します`,
     "bad-json": (_, english) => `JSON を読めません: ${english}`,
@@ -139,6 +155,7 @@ export const said: Sentences = {
     "history-lost": () => "クラスターの変更の一部を保存できませんでした",
     "history-not-stored": () => "現在、クラスターの変更を保存できません",
     "history-unread": (_, english) => `クラスターの履歴を読めません: ${english}`,
+    "host-address-shared": () => "アドレスが 2 つのホストにあるため、どちらのものでもないとみなします",
     "host-addresses": (v) => `${way(v)}ルールは Kubernetes 外のマシンをアドレスで指します`,
     "icmp-unknown": (v) => `NetworkPolicy で扱えない ICMP のエッジが ${v.edges} 件観測されました`,
     "kinds-ignored": (v, english) =>
@@ -219,6 +236,7 @@ export const said: Sentences = {
     "history-lost": () => "その時間のフローは解決できないことがあります。サーバーを再起動してください。",
     "history-not-stored": () => "メモリーで待機中です。ディスクの空きを確認してください。",
     "history-unread": none,
+    "host-address-shared": none,
     "host-addresses": () => "そのマシンのアドレスが変わったら、生成し直してください。",
     "icmp-unknown": () => "ping の可否はプラグインによって異なります。事前に試してください。",
     "kinds-ignored": none,

@@ -12,6 +12,7 @@ interface Codes {
   readonly remedy: Wire["Said_RemedyCode"]["code"];
   readonly assumption: Wire["Said_AssumptionCode"]["code"];
   readonly flaw: Wire["Said_FlawCode"]["code"];
+  readonly change: Wire["Said_ChangeCode"]["code"];
   readonly message: Wire["MessageCode"];
   /** What to do about a message. */
   readonly hint: Wire["MessageCode"];

@@ -2,14 +2,14 @@ import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { changeConfiguration, undoConfiguration } from "../../api/changes.ts";
-import { Fault } from "../../api/client.ts";
-import { configuration as configurationQuery, configurationVersions, me } from "../../api/queries.ts";
+import { type Conflict, Fault } from "../../api/client.ts";
+import { configuration as configurationQuery, me } from "../../api/queries.ts";
 import { Ready } from "../../components/state.tsx";
 import { may } from "../../domain/cluster.ts";
 import type { Configuration, ConfigurationOperation } from "../../domain/review.ts";
 import { UndoTrail } from "../../domain/undo.ts";
 import { useTexts } from "../../i18n/texts.tsx";
-import { Conflict } from "../conflict.tsx";
+import { ConflictDialog } from "../conflict.tsx";
 import { ScopeBar } from "../scope.tsx";
 import { Aliases } from "./aliases.tsx";
 import { Cidrs } from "./cidrs.tsx";
@@ -33,7 +33,7 @@ export function ConfigurationPage({ cluster }: { readonly cluster: string }) {
   const role = useQuery(me).data?.role;
   const writable = role !== undefined && may(role, "admin");
   const [trail] = useState(() => new UndoTrail());
-  const [conflict, setConflict] = useState<Change | null>(null);
+  const [conflict, setConflict] = useState<{ readonly mine: Change; readonly theirs: Conflict } | null>(null);
   const serial = { id: `configuration ${cluster}` };
 
   const saved = (configuration: Configuration, message: string) => {
@@ -55,7 +55,7 @@ export function ConfigurationPage({ cluster }: { readonly cluster: string }) {
     },
     onSuccess: (configuration, { words }) => saved(configuration, words),
     onError: (error, change) => {
-      if (error instanceof Fault && error.status === 409) setConflict(change);
+      if (error instanceof Fault && error.conflict) setConflict({ mine: change, theirs: error.conflict });
       else failed(error);
     },
   });
@@ -105,14 +105,16 @@ export function ConfigurationPage({ cluster }: { readonly cluster: string }) {
         </Ready>
       </div>
       {conflict && (
-        <ConfigurationConflict
-          cluster={cluster}
-          known={result.data?.version ?? 0}
-          mine={conflict.words}
+        <ConflictDialog
+          title={t.config.conflict}
+          theirs={conflict.theirs}
+          mine={conflict.mine.words}
           close={() => setConflict(null)}
           again={() => {
             setConflict(null);
-            void client.fetchQuery({ ...query, staleTime: 0 }).then(() => changing.mutate(conflict), failed);
+            void client
+              .fetchQuery({ ...query, staleTime: 0 })
+              .then(() => changing.mutate(conflict.mine), failed);
           }}
           giveUp={() => {
             setConflict(null);
@@ -122,22 +124,4 @@ export function ConfigurationPage({ cluster }: { readonly cluster: string }) {
       )}
     </>
   );
-}
-
-interface ConfigurationConflictProps {
-  readonly cluster: string;
-  /** The version that the change was made from. */
-  readonly known: number;
-  readonly mine: string;
-  readonly close: () => void;
-  readonly again: () => void;
-  readonly giveUp: () => void;
-}
-
-function ConfigurationConflict({ cluster, known, ...rest }: ConfigurationConflictProps) {
-  const t = useTexts();
-  const [from] = useState(known);
-  const versions = useQuery({ ...configurationVersions(cluster), staleTime: 0 }).data ?? [];
-  const theirs = versions.filter(({ version }) => version > from);
-  return <Conflict title={t.config.conflict} theirs={theirs} {...rest} />;
 }
