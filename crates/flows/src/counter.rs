@@ -6,7 +6,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ringfence_model::flow::{End, Side};
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{Counts, EdgeKey, L4, Name, Port, ServicePortRef, Tally, Timestamp};
+use ringfence_model::{
+    Counts, EdgeKey, L4, Name, ObserverKind, Observers, Port, ServicePortRef, Tally, Timestamp,
+};
 
 use crate::aggregate::unfit;
 use crate::connection::Ip;
@@ -28,7 +30,9 @@ pub struct CountedFlow<'a> {
     pub l4: L4,
     /// The Service address and port dialled, when they were translated.
     pub dialled: Option<(IpAddr, Port)>,
-    /// The end that the observer stood at.
+    /// What observed.
+    pub observer: ObserverKind,
+    /// The end that it stood at.
     pub side: Side,
     /// What it counted.
     pub counts: Tally,
@@ -65,8 +69,8 @@ struct Sum {
 
 type Map<K, V> = HashMap<K, V, FixedState>;
 
-impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
-    /// Nothing counted yet. `observed` says whether a node has an observer of its own, `seconds` how long a time
+impl<'a, R: Resolver, F: Fn(&Name) -> Option<ObserverKind>> Counter<'a, R, F> {
+    /// Nothing counted yet. `observed` says what observer a node has of its own, if any, `seconds` how long a time
     /// bucket is.
     pub fn new(resolver: &'a R, seconds: u32, observed: F) -> Self {
         let buckets = Buckets::Of(i64::from(seconds.max(1)) * 1_000_000_000);
@@ -85,8 +89,8 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
         let bucket = self.buckets.at(start);
         let L4::Port(protocol, port) = l4 else {
             let edge = self.resolution.edge(from, to, l4);
-            let seat = self.seat(side, from, to);
-            self.sum(bucket, edge, flow).add(seat, flow);
+            let (seat, observers) = self.seat(flow, from, to);
+            self.sum(bucket, edge, flow).add(seat, observers, flow);
             return true;
         };
         if let Some(service) = self.resolution.service_at(Ip::from(server.ip), port, protocol) {
@@ -99,7 +103,7 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
                     Side::Server => Seat::Alone,
                 };
                 let sum = self.sum(bucket, edge, flow);
-                sum.add(seat, flow);
+                sum.add(seat, own_end(flow), flow);
                 sum.dialled(service);
             }
             return true;
@@ -107,9 +111,9 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
         let service =
             dialled.and_then(|(ip, port)| self.resolution.service_at(Ip::from(ip), port, protocol));
         let edge = self.resolution.edge(from, to, l4);
-        let seat = self.seat(side, from, to);
+        let (seat, observers) = self.seat(flow, from, to);
         let sum = self.sum(bucket, edge, flow);
-        sum.add(seat, flow);
+        sum.add(seat, observers, flow);
         if let Some(service) = service {
             sum.dialled(service);
         }
@@ -132,16 +136,18 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
         edges
     }
 
-    /// Which of the three a side's counts are, which depends on whether the other side is observed.
-    fn seat(&self, side: Side, client: EndId, server: EndId) -> Seat {
-        let other = match side {
+    /// Which of the three a side's counts are, which depends on whether the other side is observed, and who observes
+    /// both.
+    fn seat(&self, flow: &CountedFlow<'_>, client: EndId, server: EndId) -> (Seat, Observers) {
+        let own = own_end(flow);
+        let other = match flow.side {
             Side::Client => server,
             Side::Server => client,
         };
-        match (side, self.resolution.node(other).is_some_and(&self.observed)) {
-            (_, false) => Seat::Alone,
-            (Side::Client, true) => Seat::Client,
-            (Side::Server, true) => Seat::Server,
+        match (flow.side, self.resolution.node(other).and_then(&self.observed)) {
+            (_, None) => (Seat::Alone, own),
+            (Side::Client, Some(kind)) => (Seat::Client, own.at_server(kind)),
+            (Side::Server, Some(kind)) => (Seat::Server, own.at_client(kind)),
         }
     }
 
@@ -150,6 +156,15 @@ impl<'a, R: Resolver, F: Fn(&Name) -> bool> Counter<'a, R, F> {
             counts: Counts::seen(flow.start, flow.end),
             services: Vec::new(),
         })
+    }
+}
+
+/// The observer that reports, at its end.
+const fn own_end(flow: &CountedFlow<'_>) -> Observers {
+    let reported = Observers::reported_by(flow.observer);
+    match flow.side {
+        Side::Client => reported.at_client(flow.observer),
+        Side::Server => reported.at_server(flow.observer),
     }
 }
 
@@ -162,8 +177,9 @@ enum Seat {
 }
 
 impl Sum {
-    fn add(&mut self, seat: Seat, flow: &CountedFlow<'_>) {
+    fn add(&mut self, seat: Seat, observers: Observers, flow: &CountedFlow<'_>) {
         let counts = &mut self.counts;
+        counts.observers = counts.observers.with(observers);
         counts.first_seen = counts.first_seen.min(flow.start);
         counts.last_seen = counts.last_seen.max(flow.end);
         let side = match seat {

@@ -8,8 +8,8 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use ringfence_model::{
-    AddressClass, Counts, EdgeKey, L4, Name, Nature, Peer, Protocol, ServicePortRef, ServiceRef,
-    Tally, Timestamp, WorkloadKind, WorkloadRef,
+    AddressClass, Counts, EdgeKey, L4, Name, Nature, ObserverKind, Observers, Peer, Protocol,
+    ServicePortRef, ServiceRef, Tally, Timestamp, WorkloadKind, WorkloadRef,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,40 @@ pub struct EdgeRecord {
     /// The Service ports dialled to get there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<EdgeService>,
+    /// Who observed it.
+    #[serde(default, skip_serializing_if = "EdgeObservers::is_nobody")]
+    pub observers: EdgeObservers,
+}
+
+/// Who observed an edge, each kind once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeObservers {
+    /// Who reported it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reported: Vec<EdgeObserver>,
+    /// Who watched the client's end at the time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub client: Vec<EdgeObserver>,
+    /// Who watched the server's end at the time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<EdgeObserver>,
+}
+
+/// What observes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum EdgeObserver {
+    /// An agent with programs in the kernel (eBPF).
+    AgentEbpf,
+    /// An agent that has the kernel's connection tracking and lists of sockets only.
+    AgentConntrack,
+    /// Hubble.
+    Hubble,
+    /// A flow log.
+    FlowLog,
 }
 
 /// What stands at one end of an edge.
@@ -204,7 +238,7 @@ impl From<&KnownEdge> for EdgeRecord {
     fn from(edge: &KnownEdge) -> Self {
         let KnownEdge { at, bucket_minutes, key, counts, services } = edge;
         let EdgeKey { source, destination, l4, nature } = key;
-        let Counts { first_seen, last_seen, alone, client, server } = counts;
+        let Counts { first_seen, last_seen, alone, client, server, observers } = counts;
         let services = services.iter().map(|ServicePortRef { service, port }| EdgeService {
             namespace: service.namespace.to_string(),
             name: service.name.to_string(),
@@ -224,6 +258,7 @@ impl From<&KnownEdge> for EdgeRecord {
             client: client.into(),
             server: server.into(),
             services: services.collect(),
+            observers: (*observers).into(),
         }
     }
 }
@@ -246,6 +281,7 @@ impl TryFrom<EdgeRecord> for KnownEdge {
             client,
             server,
             services,
+            observers,
         } = record;
         let time = |text: String| text.parse::<Timestamp>().map_err(|e| e.to_string());
         let (first_seen, last_seen) = (time(first_seen)?, time(last_seen)?);
@@ -276,6 +312,7 @@ impl TryFrom<EdgeRecord> for KnownEdge {
                 alone: alone.into(),
                 client: client.into(),
                 server: server.into(),
+                observers: observers.into(),
             },
             services,
         })
@@ -381,6 +418,54 @@ impl From<EdgeTally> for Tally {
     fn from(tally: EdgeTally) -> Self {
         let EdgeTally { opened, refused, denied, sent, received } = tally;
         Self { opened, refused, denied, sent, received }
+    }
+}
+
+impl EdgeObservers {
+    fn is_nobody(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Observers> for EdgeObservers {
+    fn from(observers: Observers) -> Self {
+        Self {
+            reported: observers.reported().map(EdgeObserver::from).collect(),
+            client: observers.client().map(EdgeObserver::from).collect(),
+            server: observers.server().map(EdgeObserver::from).collect(),
+        }
+    }
+}
+
+impl From<EdgeObservers> for Observers {
+    fn from(observers: EdgeObservers) -> Self {
+        let EdgeObservers { reported, client, server } = observers;
+        let all = Self::NONE;
+        let all = reported.into_iter().fold(all, |all, o| all.with(Self::reported_by(o.into())));
+        let all = client.into_iter().fold(all, |all, o| all.at_client(o.into()));
+        server.into_iter().fold(all, |all, o| all.at_server(o.into()))
+    }
+}
+
+impl From<ObserverKind> for EdgeObserver {
+    fn from(kind: ObserverKind) -> Self {
+        match kind {
+            ObserverKind::AgentEbpf => Self::AgentEbpf,
+            ObserverKind::AgentConntrack => Self::AgentConntrack,
+            ObserverKind::Hubble => Self::Hubble,
+            ObserverKind::FlowLog => Self::FlowLog,
+        }
+    }
+}
+
+impl From<EdgeObserver> for ObserverKind {
+    fn from(observer: EdgeObserver) -> Self {
+        match observer {
+            EdgeObserver::AgentEbpf => Self::AgentEbpf,
+            EdgeObserver::AgentConntrack => Self::AgentConntrack,
+            EdgeObserver::Hubble => Self::Hubble,
+            EdgeObserver::FlowLog => Self::FlowLog,
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::num::NonZeroU16;
 use proptest::prelude::*;
 use ringfence_model::resolve::{Hint, Resolved, Resolver, ServiceTarget};
 use ringfence_model::{
-    AddressClass, Counts, EdgeKey, L4, Name, Nature, Peer, Port, Protocol, ServicePortRef,
-    ServiceRef, Span, Tally, Timestamp, WorkloadKind, WorkloadRef,
+    AddressClass, Counts, EdgeKey, L4, Name, Nature, Observers, Peer, Port, Protocol,
+    ServicePortRef, ServiceRef, Span, Tally, Timestamp, WorkloadKind, WorkloadRef,
 };
 
 use super::{EdgeRecord, KnownEdge};
@@ -58,26 +58,29 @@ fn edge() -> impl Strategy<Value = KnownEdge> {
         port,
     });
     let seen = (any::<i64>(), any::<i64>(), any::<i64>());
-    let tallies = (tally(), tally(), tally());
+    let tallies = (tally(), tally(), tally(), 0..1_u16 << 12);
     let services = proptest::collection::btree_set(service, 0..3);
     (peer(), peer(), l4, any::<bool>(), seen, tallies, services).prop_map(
-        |(source, destination, l4, own, (at, a, b), (alone, client, server), services)| KnownEdge {
-            at: Timestamp::from_nanos(at),
-            bucket_minutes: own.then_some(60),
-            key: EdgeKey {
-                source,
-                destination,
-                l4,
-                nature: if own { Nature::OwnNode } else { Nature::Ordinary },
-            },
-            counts: Counts {
-                first_seen: Timestamp::from_nanos(a.min(b)),
-                last_seen: Timestamp::from_nanos(a.max(b)),
-                alone,
-                client,
-                server,
-            },
-            services: services.into_iter().collect(),
+        |(source, destination, l4, own, (at, a, b), (alone, client, server, bits), services)| {
+            KnownEdge {
+                at: Timestamp::from_nanos(at),
+                bucket_minutes: own.then_some(60),
+                key: EdgeKey {
+                    source,
+                    destination,
+                    l4,
+                    nature: if own { Nature::OwnNode } else { Nature::Ordinary },
+                },
+                counts: Counts {
+                    first_seen: Timestamp::from_nanos(a.min(b)),
+                    last_seen: Timestamp::from_nanos(a.max(b)),
+                    alone,
+                    client,
+                    server,
+                    observers: Observers::from_bits(bits).unwrap(),
+                },
+                services: services.into_iter().collect(),
+            }
         },
     )
 }

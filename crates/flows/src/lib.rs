@@ -29,7 +29,8 @@ pub use aggregate::{Aggregator, Bucketed, Observations, Options};
 pub use counter::{CountedEdge, CountedFlow, Counter};
 pub use hubble::stream::{HubbleEnd, HubbleFlow, HubbleStream, HubbleTransport};
 pub use known::{
-    EDGE_VERSION, EdgeAddressClass, EdgeL4, EdgePeer, EdgeRecord, EdgeService, EdgeTally, KnownEdge,
+    EDGE_VERSION, EdgeAddressClass, EdgeL4, EdgeObserver, EdgeObservers, EdgePeer, EdgeRecord,
+    EdgeService, EdgeTally, KnownEdge,
 };
 pub use ledger::{Ledger, Skip};
 pub use reader::{ReadError, ReadOptions, read_file, read_flows, span_of};

@@ -1,6 +1,7 @@
 //! What was counted of an edge in a time bucket.
 
 use crate::edge::Evidence;
+use crate::observers::Observers;
 use crate::time::Timestamp;
 
 /// Connections and volume as one side, or a source that merged both sides, counted them.
@@ -46,13 +47,16 @@ pub struct Counts {
     pub client: Tally,
     /// Reported from the server's end, where the client's end has an observer too.
     pub server: Tally,
+    /// Who reported it, and who watched its ends.
+    pub observers: Observers,
 }
 
 impl Counts {
     /// Nothing counted yet.
     pub const fn seen(first_seen: Timestamp, last_seen: Timestamp) -> Self {
         const NONE: Tally = Tally { opened: 0, refused: 0, denied: 0, sent: 0, received: 0 };
-        Self { first_seen, last_seen, alone: NONE, client: NONE, server: NONE }
+        let observers = Observers::NONE;
+        Self { first_seen, last_seen, alone: NONE, client: NONE, server: NONE, observers }
     }
 
     /// Adds what was counted elsewhere or later.
@@ -62,13 +66,14 @@ impl Counts {
         self.alone.add(&other.alone);
         self.client.add(&other.client);
         self.server.add(&other.server);
+        self.observers = self.observers.with(other.observers);
     }
 
     /// The two sides merged: what the client's side let pass and the server's side dropped was dropped; of what
     /// both saw the larger number counts. Traffic without an opening belongs to a connection older than the
     /// observation, and counts once.
     pub fn evidence(&self) -> Evidence {
-        let Self { first_seen, last_seen, alone, client, server } = *self;
+        let Self { first_seen, last_seen, alone, client, server, observers: _ } = *self;
         let dropped = alone.denied + client.denied + server.denied;
         let both = client.opened.saturating_sub(server.denied).max(server.opened);
         let mut forwarded = alone.opened + both;

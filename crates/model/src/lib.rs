@@ -13,6 +13,7 @@ pub mod identity;
 pub mod label;
 pub mod net;
 pub mod object;
+pub mod observers;
 pub mod policy;
 pub mod resolve;
 pub mod review;
@@ -31,6 +32,7 @@ pub use identity::{
 };
 pub use label::{Labels, Operator, Requirement, Selector};
 pub use net::{Cidr, IpBlock, L4, NetError, Port, PortRange, PortSet, Protocol};
+pub use observers::{ObserverKind, Observers};
 pub use policy::{
     Direction, NamespaceScope, NetworkPolicy, PeerMatch, Peers, PortMatch, PortTarget, Ports, Rule,
 };

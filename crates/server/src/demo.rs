@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_flows::{Aggregator, Bucket, Bucketed, Options, ReadError, ReadOptions, read_flows};
-use ringfence_model::{Counts, Diagnostic, Edge, Name, Span, Timestamp};
+use ringfence_model::{Counts, Diagnostic, Edge, Name, ObserverKind, Observers, Span, Timestamp};
 use ringfence_store::{
     Advance, Arrivals, Counted, DropReason, Ledger, NewReview, ReviewKey, SourceKey, SourceKind,
     Sqlite, Store, StoreError,
@@ -114,7 +114,10 @@ fn flows(app: &App, cluster: &Name) -> Result<(), DemoError> {
             cluster: cluster.clone(),
             at,
             key,
-            counts: Counts::from(&evidence),
+            counts: Counts {
+                observers: Observers::reported_by(ObserverKind::FlowLog),
+                ..Counts::from(&evidence)
+            },
             services,
         })
     });
@@ -126,7 +129,11 @@ fn flows(app: &App, cluster: &Name) -> Result<(), DemoError> {
         at: window.map_or(Timestamp::MIN, |Span { until, .. }| until),
         ledger: accounts(&ledger),
     };
-    Ok(app.store.record(&Arrivals { edges: edges.collect(), advances: vec![advance] })?)
+    Ok(app.store.record(&Arrivals {
+        edges: edges.collect(),
+        advances: vec![advance],
+        ..Arrivals::default()
+    })?)
 }
 
 /// What became of the lines, in the words of the store.

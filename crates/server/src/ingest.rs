@@ -7,6 +7,7 @@ mod counted;
 mod directory;
 mod hosts;
 mod log;
+mod presence;
 mod queue;
 mod relay;
 mod scratch;

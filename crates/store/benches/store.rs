@@ -125,7 +125,7 @@ fn fill(store: &Sqlite) {
     let per_minute = ROWS / u64::try_from(MINUTES).unwrap();
     let (mut group, mut stored, mut times) = (Vec::new(), 0_u64, Vec::new());
     let mut flush = |group: &mut Vec<Counted>| {
-        let arrivals = Arrivals { edges: std::mem::take(group), advances: Vec::new() };
+        let arrivals = Arrivals { edges: std::mem::take(group), ..Arrivals::default() };
         let watch = Watch::start();
         store.record(&arrivals).unwrap();
         times.push(watch.stop());
@@ -163,7 +163,7 @@ fn fill(store: &Sqlite) {
         let counts = Counts::seen(at, at);
         Counted { cluster: cluster.clone(), at, key, counts, services: services.clone() }
     });
-    let arrivals = Arrivals { edges: edges.collect(), advances: Vec::new() };
+    let arrivals = Arrivals { edges: edges.collect(), ..Arrivals::default() };
     let watch = Watch::start();
     store.record(&arrivals).unwrap();
     timed("group of 50,000 new edges in one minute", watch.stop(), Aim::None);

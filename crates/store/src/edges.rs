@@ -2,6 +2,7 @@
 
 use ringfence_model::{Edge, EdgeKey, Name, ServicePortRef, Span, Timestamp};
 
+use crate::presence::{Loss, Presence};
 use crate::source::Advance;
 use ringfence_model::Counts;
 
@@ -27,6 +28,10 @@ pub struct Arrivals {
     pub edges: Vec<Counted>,
     /// How far the sources have come with it.
     pub advances: Vec<Advance>,
+    /// When sources observed.
+    pub presences: Vec<Presence>,
+    /// What sources lost.
+    pub losses: Vec<Loss>,
 }
 
 /// Which edges to read.

@@ -12,6 +12,7 @@ use crate::audit::AuditEntry;
 use crate::edges::{Arrivals, EdgeQuery, StoredEdge};
 use crate::error::StoreError;
 use crate::objects::{ObjectChange, ObjectVersion};
+use crate::presence::{Loss, Presence};
 use crate::retention::{Maintenance, Retention};
 use crate::reviews::{NewReview, ReviewKey, ReviewVersion};
 use crate::source::{SourceKey, SourceState};
@@ -27,6 +28,7 @@ mod file;
 mod import;
 mod journal;
 mod object;
+mod presence;
 mod readers;
 mod retention;
 mod review;
@@ -277,6 +279,14 @@ impl Store for Sqlite {
 
     fn source(&self, key: &SourceKey) -> Result<Option<SourceState>, StoreError> {
         self.read(|db| source::source(db, key))
+    }
+
+    fn presences(&self, cluster: &Name, window: Span) -> Result<Vec<Presence>, StoreError> {
+        self.read(|db| presence::presences(db, cluster, window))
+    }
+
+    fn losses(&self, cluster: &Name, window: Span) -> Result<Vec<Loss>, StoreError> {
+        self.read(|db| presence::losses(db, cluster, window))
     }
 
     fn clusters(&self) -> Result<Vec<Name>, StoreError> {

@@ -6,6 +6,7 @@ use crate::audit::AuditEntry;
 use crate::edges::{Arrivals, EdgeQuery, StoredEdge};
 use crate::error::StoreError;
 use crate::objects::{ObjectChange, ObjectVersion};
+use crate::presence::{Loss, Presence};
 use crate::reviews::{NewReview, ReviewKey, ReviewVersion};
 use crate::source::{SourceKey, SourceState};
 
@@ -30,6 +31,12 @@ pub trait Store: Send + Sync {
 
     /// One source.
     fn source(&self, key: &SourceKey) -> Result<Option<SourceState>, StoreError>;
+
+    /// When the sources of a cluster observed, as far as it touches a window, by source and time.
+    fn presences(&self, cluster: &Name, window: Span) -> Result<Vec<Presence>, StoreError>;
+
+    /// What the sources of a cluster lost, as far as it touches a window, by source and time.
+    fn losses(&self, cluster: &Name, window: Span) -> Result<Vec<Loss>, StoreError>;
 
     /// Every cluster that anything is stored of, sorted.
     fn clusters(&self) -> Result<Vec<Name>, StoreError>;

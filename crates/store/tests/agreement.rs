@@ -22,7 +22,7 @@ fn readers_see_whole_groups() {
     let key = |port| tcp(workload("shop/web"), workload("shop/cart"), port);
     let group = || {
         let edges = (1..=20).map(|port| counted(at("2026-03-02T10:00:00Z"), key(port), 1));
-        Arrivals { edges: edges.collect(), advances: Vec::new() }
+        Arrivals { edges: edges.collect(), ..Arrivals::default() }
     };
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -91,9 +91,9 @@ proptest! {
             shuffled.swap(a.index(edges.len()), b.index(edges.len()));
         }
         let (one, many) = (Sqlite::in_memory().unwrap(), Sqlite::in_memory().unwrap());
-        one.record(&Arrivals { edges, advances: Vec::new() }).unwrap();
+        one.record(&Arrivals { edges, ..Arrivals::default() }).unwrap();
         for group in shuffled.chunks(size) {
-            many.record(&Arrivals { edges: group.to_vec(), advances: Vec::new() }).unwrap();
+            many.record(&Arrivals { edges: group.to_vec(), ..Arrivals::default() }).unwrap();
         }
         for query in queries.iter().chain([&all(name("prod")), &all(name("test"))]) {
             prop_assert_eq!(one.edges(query).unwrap(), many.edges(query).unwrap());

@@ -98,7 +98,7 @@ proptest! {
 fn one_edge(count: u64) -> Arrivals {
     let key = tcp(workload("shop/web"), workload("shop/cart"), 80);
     let edges = vec![counted(at("2026-03-02T10:00:00Z"), key, count)];
-    Arrivals { edges, advances: Vec::new() }
+    Arrivals { edges, ..Arrivals::default() }
 }
 
 #[test]

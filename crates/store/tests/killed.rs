@@ -41,7 +41,7 @@ fn batch(sequence: u64) -> Arrivals {
     let ledger = Ledger { received: records, stored: records, ..Ledger::default() };
     let advance =
         Advance { source: source(), incarnation: 7, sequence, at: moment(sequence), ledger };
-    Arrivals { edges, advances: vec![advance] }
+    Arrivals { edges, advances: vec![advance], ..Arrivals::default() }
 }
 
 /// Records one batch after the other, and says so, until it is killed. Does nothing but in the other process.

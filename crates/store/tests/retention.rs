@@ -30,7 +30,7 @@ fn maintain(store: &Sqlite, now: Timestamp, retention: &Retention) -> Maintenanc
 }
 
 fn record(store: &dyn Store, edges: Vec<Counted>) {
-    store.record(&Arrivals { edges, advances: Vec::new() }).unwrap();
+    store.record(&Arrivals { edges, ..Arrivals::default() }).unwrap();
 }
 
 fn nanos(at: Timestamp) -> i128 {

@@ -1,10 +1,10 @@
 //! Which nodes have an agent.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ringfence_model::{Name, Timestamp};
+use ringfence_model::{Name, ObserverKind, Span, Timestamp};
 use ringfence_store::{SourceKey, SourceKind, Store, StoreError};
 use tokio::time::Instant;
 
@@ -13,9 +13,16 @@ use super::stream::Outlet;
 /// The agents that were heard lately, and their streams.
 pub(super) struct Agents {
     presence: Duration,
-    /// When, by a clock that does not jump.
-    heard: Mutex<BTreeMap<Name, HashMap<Name, Instant>>>,
+    heard: Mutex<BTreeMap<Name, HashMap<Name, Heard>>>,
     streams: Mutex<HashMap<SourceKey, Arc<Outlet>>>,
+}
+
+/// An agent that was heard.
+struct Heard {
+    /// When, by a clock that does not jump.
+    last: Instant,
+    /// By what it observed last.
+    observer: ObserverKind,
 }
 
 impl Agents {
@@ -38,6 +45,14 @@ impl Agents {
                 }
             }
         }
+        for cluster in store.clusters()? {
+            // By time, so that the last of each source stays.
+            let presence = i64::try_from(presence.as_nanos()).unwrap_or(i64::MAX);
+            let from = Timestamp::from_nanos(now.nanos().saturating_sub(presence));
+            for presence in store.presences(&cluster, Span { from, until: Timestamp::MAX })? {
+                agents.observe(&presence.source, presence.observer);
+            }
+        }
         Ok(agents)
     }
 
@@ -49,16 +64,26 @@ impl Agents {
     fn hear_at(&self, cluster: &Name, node: &Name, at: Instant) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = heard.entry(cluster.clone()).or_default();
-        let last = nodes.entry(node.clone()).or_insert(at);
-        *last = at.max(*last);
+        let new = Heard { last: at, observer: ObserverKind::AgentEbpf };
+        let known = nodes.entry(node.clone()).or_insert(new);
+        known.last = at.max(known.last);
     }
 
-    /// The nodes of a cluster that have an agent now.
-    pub(super) fn present(&self, cluster: &Name) -> HashSet<Name> {
+    /// An agent said by what it observes.
+    pub(super) fn observe(&self, source: &SourceKey, observer: ObserverKind) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(nodes) = heard.get_mut(cluster) else { return HashSet::new() };
-        nodes.retain(|_, last| last.elapsed() <= self.presence);
-        nodes.keys().cloned().collect()
+        let known = heard.get_mut(&source.cluster).and_then(|nodes| nodes.get_mut(&*source.name));
+        if let Some(known) = known {
+            known.observer = observer;
+        }
+    }
+
+    /// The nodes of a cluster that have an agent now, and by what it observes.
+    pub(super) fn present(&self, cluster: &Name) -> HashMap<Name, ObserverKind> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(nodes) = heard.get_mut(cluster) else { return HashMap::new() };
+        nodes.retain(|_, known| known.last.elapsed() <= self.presence);
+        nodes.iter().map(|(node, known)| (node.clone(), known.observer)).collect()
     }
 
     /// A stream of an agent begins. The one before it is told that it is over.

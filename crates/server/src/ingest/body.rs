@@ -8,7 +8,9 @@ use ringfence_model::flow::{End, Side};
 use ringfence_model::object::Host;
 use ringfence_model::resolve::Hint;
 use ringfence_model::{L4, Name, Origin, PodRef, Port, Protocol, Tally, Timestamp};
-use ringfence_proto::agent::{self, Batch, LossReason, Records};
+use ringfence_proto::agent::{self, Batch, Records};
+
+use super::presence::Said;
 
 /// What is wrong with the whole of a batch.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +42,8 @@ pub(super) struct Body {
     endpoints: Vec<Option<Endpoint>>,
     dialled: Vec<Option<(IpAddr, Port)>>,
     records: Records,
-    /// What is missing.
-    pub(super) losses: Vec<(LossReason, u64)>,
+    /// What the agent says of itself.
+    pub(super) said: Said,
     /// The host that the agent runs on.
     pub(super) host: Option<Host>,
 }
@@ -76,10 +78,12 @@ impl Body {
             records,
             losses,
             host,
-            observer: _,
-            observed: _,
-            blind: _,
+            observer,
+            observed: micros,
+            blind,
         } = agent::Body::decode(batch.body.clone())?;
+        // One that is newer than this server is not taken for one that sees everything.
+        let observer = agent::Observer::try_from(observer).unwrap_or(agent::Observer::Conntrack);
         let records = records.unwrap_or_default();
         check(&records, batch.records as usize)?;
         let named = || Name::new(name).map_err(|_| BodyError::Name(name.to_owned()));
@@ -94,12 +98,11 @@ impl Body {
         let endpoints =
             endpoints.iter().map(|endpoint| Endpoint::read(endpoint, &strings, own.as_ref()));
         let dialled = dialled.iter().map(|to| Some((address(&to.ip)?, port(to.port)?)));
-        let losses = losses.iter().map(|loss| (loss.reason(), loss.count));
         Ok(Self {
             base,
             endpoints: endpoints.collect(),
             dialled: dialled.collect(),
-            losses: losses.collect(),
+            said: Said::new(base, observer, micros, blind, &losses),
             records,
             host,
         })

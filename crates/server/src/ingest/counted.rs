@@ -1,7 +1,7 @@
 //! From what the flows crate counts to what the store keeps.
 
 use ringfence_flows::{Bucket, CountedEdge, Ledger as Lines, Skip};
-use ringfence_model::{Edge, Name};
+use ringfence_model::{Edge, EdgeKey, Name, ObserverKind, Observers};
 use ringfence_store::{Counted, Counts, DropReason, Ledger};
 
 /// What agents counted.
@@ -11,13 +11,32 @@ pub(super) fn counted(cluster: &Name, edge: CountedEdge) -> Counted {
 }
 
 /// What an aggregator told, which merges the sides by itself.
-pub(super) fn told(cluster: &Name, buckets: Vec<Bucket>) -> impl Iterator<Item = Counted> {
+pub(super) fn told(
+    cluster: &Name,
+    observer: ObserverKind,
+    buckets: Vec<Bucket>,
+) -> impl Iterator<Item = Counted> {
     buckets.into_iter().flat_map(move |Bucket { at, edges }| {
         edges.into_iter().map(move |Edge { key, evidence, services }| {
-            let counts = Counts::from(&evidence);
+            let observers = observers(observer, &key);
+            let counts = Counts { observers, ..Counts::from(&evidence) };
             Counted { cluster: cluster.clone(), at, key, counts, services }
         })
     })
+}
+
+/// Who watched the ends. Hubble is on every node that has a pod; where a log was written nobody knows.
+fn observers(observer: ObserverKind, key: &EdgeKey) -> Observers {
+    let mut observers = Observers::reported_by(observer);
+    if observer == ObserverKind::Hubble {
+        if key.source.workload().is_some() {
+            observers = observers.at_client(observer);
+        }
+        if key.destination.workload().is_some() {
+            observers = observers.at_server(observer);
+        }
+    }
+    observers
 }
 
 /// What became of the lines of a log or the messages of a relay. Those that only add to a connection count as stored

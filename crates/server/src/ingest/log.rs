@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringfence_flows::{Aggregator, Bucketed, Options, ReadError, ReadOptions, read_flows, span_of};
 use ringfence_inventory::Inventory;
-use ringfence_model::{Name, Span, Timestamp};
+use ringfence_model::{Name, ObserverKind, Span, Timestamp};
 use ringfence_store::{Advance, Arrivals, Ledger, SourceKey, SourceKind, SourceState, StoreError};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -128,7 +128,7 @@ impl Shared {
         let SourceState { incarnation, sequence, .. } = *state;
         let at = self.app.clock.now();
         let advance = Advance { source, incarnation, sequence, at, ledger: ledger.clone() };
-        self.record(Arrivals { edges: Vec::new(), advances: vec![advance] }).await?;
+        self.record(Arrivals { advances: vec![advance], ..Arrivals::default() }).await?;
         Ok(Taken { digest, ledger, edges: 0, window: None })
     }
 
@@ -171,8 +171,8 @@ impl Shared {
             at: now,
             ledger: ledger(&lines),
         };
-        let edges = told(cluster, buckets).collect();
-        Ok((Arrivals { edges, advances: vec![advance] }, window))
+        let edges = told(cluster, ObserverKind::FlowLog, buckets).collect();
+        Ok((Arrivals { edges, advances: vec![advance], ..Arrivals::default() }, window))
     }
 
     /// The flows that are stored.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use ringfence_flows::{Aggregator, Bucket, Bucketed, HubbleStream, Options};
 use ringfence_inventory::Inventory;
 use ringfence_model::resolve::{Hint, Resolved, Resolver, ServiceTarget};
-use ringfence_model::{Port, Protocol, Span, Timestamp};
+use ringfence_model::{ObserverKind, Port, Protocol, Span, Timestamp};
 use ringfence_proto::observer::GetFlowsResponse;
 use ringfence_proto::observer::get_flows_response::ResponseTypes;
 use ringfence_store::{Advance, Arrivals, DropReason, Ledger, SourceKey, SourceKind};
@@ -176,7 +176,7 @@ async fn start(shared: &Arc<Shared>, source: &SourceKey) -> Option<Start> {
             Ok(None) => {
                 let now = shared.app.clock.now();
                 let nothing = advance(source, 0, now, now, Ledger::default());
-                let arrivals = Arrivals { edges: Vec::new(), advances: vec![nothing] };
+                let arrivals = Arrivals { advances: vec![nothing], ..Arrivals::default() };
                 match shared.record(arrivals).await {
                     Ok(()) => return Some(Start { until: now, incarnation: 0, unread: true }),
                     Err(fault) => fault,
@@ -401,10 +401,15 @@ impl<'a> Follower<'a> {
         }
         let now = self.shared.app.clock.now();
         let advance = advance(&self.source, self.incarnation, until, now, ledger.clone());
-        let edges: Vec<_> = told(&self.source.cluster, buckets.clone()).collect();
+        let edges: Vec<_> =
+            told(&self.source.cluster, ObserverKind::Hubble, buckets.clone()).collect();
         loop {
             let advances = vec![advance.clone()];
-            match self.shared.record(Arrivals { edges: edges.clone(), advances }).await {
+            match self
+                .shared
+                .record(Arrivals { edges: edges.clone(), advances, ..Arrivals::default() })
+                .await
+            {
                 Ok(()) => break,
                 Err(fault) => {
                     tracing::error!(relay = %self.source.name, %fault, "flows not stored yet");

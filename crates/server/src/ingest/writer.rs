@@ -7,7 +7,7 @@ use ringfence_flows::{CountedFlow, Counter};
 use ringfence_model::flow::Side;
 use ringfence_model::object::Host;
 use ringfence_model::resolve::Resolver;
-use ringfence_model::{Name, Span, Timestamp};
+use ringfence_model::{Name, ObserverKind, Span, Timestamp};
 use ringfence_proto::agent::{Batch, LossReason};
 use ringfence_store::{Advance, Arrivals, DropReason, Ledger, SourceKey, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -18,6 +18,7 @@ use super::agents::Agents;
 use super::body::{Body, Row};
 use super::counted::counted;
 use super::hosts::{Described, note};
+use super::presence::Said;
 use super::queue::{Job, Ready, Waiting};
 use super::stats::{Stats, add};
 use crate::app::App;
@@ -205,7 +206,7 @@ impl Writer {
             let view = self.app.cluster_or_new(name).view();
             let present = self.agents.present(name);
             let mut counter =
-                Counter::new(&*view.inventory, BUCKET, |node: &Name| present.contains(node));
+                Counter::new(&*view.inventory, BUCKET, |node: &Name| present.get(node).copied());
             for waiting in batches {
                 let Waiting { source, incarnation, batch, .. } = waiting;
                 let mark = marks
@@ -227,12 +228,16 @@ impl Writer {
                 *mark = batch.sequence;
                 advance.sequence = batch.sequence;
                 let told = batch_of(waiting, window, &mut counter, &mut advance.ledger);
-                losses.extend(told.losses);
-                hosts.extend(told.host.map(|(host, at)| Described {
+                let Some(Told { said, host }) = told else { continue };
+                hosts.extend(host.map(|(host, at)| Described {
                     cluster: name.clone(),
                     host,
                     at: at.min(now),
                 }));
+                self.agents.observe(source, said.observer);
+                arrivals.presences.extend(said.presence(source, window));
+                arrivals.losses.extend(said.lost(source, window, now));
+                losses.extend(said.losses);
             }
             arrivals.edges.extend(counter.finish().into_iter().map(|edge| counted(name, edge)));
         }
@@ -242,21 +247,20 @@ impl Writer {
 }
 
 /// What an agent says beside its records.
-#[derive(Default)]
 struct Told {
-    /// What is missing.
-    losses: Vec<(LossReason, u64)>,
+    /// Of itself.
+    said: Said,
     /// The host that it runs on, and when it was so.
     host: Option<(Host, Timestamp)>,
 }
 
-/// Counts a batch, and gives what its agent says beside.
+/// Counts a batch, and gives what its agent says beside; `None` when it cannot be read.
 fn batch_of(
     waiting: &Waiting,
     window: Span,
-    counter: &mut Counter<'_, impl Resolver, impl Fn(&Name) -> bool>,
+    counter: &mut Counter<'_, impl Resolver, impl Fn(&Name) -> Option<ObserverKind>>,
     ledger: &mut Ledger,
-) -> Told {
+) -> Option<Told> {
     let Waiting { source, machine, batch, .. } = waiting;
     let mut drop = |reason, count| *ledger.dropped.entry(reason).or_default() += count;
     let body = match Body::read(batch, *machine, &source.name) {
@@ -267,7 +271,7 @@ fn batch_of(
             if records > 0 {
                 drop(DropReason::Malformed, u64::from(records));
             }
-            return Told::default();
+            return None;
         }
     };
     let mut stored = 0;
@@ -289,19 +293,31 @@ fn batch_of(
             Side::Client => (local, remote),
             Side::Server => (remote, local),
         };
-        let flow = CountedFlow { start, end, client, server, l4, dialled, side, counts, traffic };
+        let observer = body.said.observer;
+        let flow = CountedFlow {
+            start,
+            end,
+            client,
+            server,
+            l4,
+            dialled,
+            observer,
+            side,
+            counts,
+            traffic,
+        };
         if counter.add(&flow) {
             stored += 1;
         } else {
             drop(DropReason::NoConnection, 1);
         }
     }
-    for &(_, count) in &body.losses {
+    for &(_, count) in &body.said.losses {
         drop(DropReason::LostAtSource, count);
     }
     ledger.stored += stored;
     let at = body.base();
-    Told { losses: body.losses, host: body.host.zip(at) }
+    Some(Told { said: body.said, host: body.host.zip(at) })
 }
 
 impl Group {

@@ -105,7 +105,7 @@ async fn retention_keeps_what_there_is() {
         let store = Arc::clone(&running.server.app().store);
         if seconds == 0 && kept == 4 {
             let edges = [0, 10, 20, 26].map(edge).into();
-            store.record(&Arrivals { edges, advances: Vec::new() }).unwrap();
+            store.record(&Arrivals { edges, ..Arrivals::default() }).unwrap();
         }
         // The store is tidied when the server starts.
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -6,6 +6,7 @@ mod faults;
 mod hosts;
 mod kill;
 mod logs;
+mod observers;
 mod relay;
 mod relay_kill;
 mod relay_tls;

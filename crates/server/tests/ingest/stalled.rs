@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ringfence_model::{Name, Span, Timestamp};
 use ringfence_store::{
-    Arrivals, AuditEntry, EdgeQuery, NewReview, ObjectChange, ObjectVersion, ReviewKey,
-    ReviewVersion, SourceKey, SourceState, Sqlite, Store, StoreError, StoredEdge,
+    Arrivals, AuditEntry, EdgeQuery, Loss, NewReview, ObjectChange, ObjectVersion, Presence,
+    ReviewKey, ReviewVersion, SourceKey, SourceState, Sqlite, Store, StoreError, StoredEdge,
 };
 
 pub(crate) struct Stalled {
@@ -34,6 +34,14 @@ impl Store for Stalled {
 
     fn source(&self, key: &SourceKey) -> Result<Option<SourceState>, StoreError> {
         self.store.source(key)
+    }
+
+    fn presences(&self, cluster: &Name, window: Span) -> Result<Vec<Presence>, StoreError> {
+        self.store.presences(cluster, window)
+    }
+
+    fn losses(&self, cluster: &Name, window: Span) -> Result<Vec<Loss>, StoreError> {
+        self.store.losses(cluster, window)
     }
 
     fn clusters(&self) -> Result<Vec<Name>, StoreError> {

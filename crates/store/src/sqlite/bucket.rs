@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, Statement};
 
 use super::text::{count, moment, stored};
 use crate::granularity::Granularity;
-use ringfence_model::{Counts, Tally};
+use ringfence_model::{Counts, Observers, Tally};
 
 /// What was counted of an edge in a bucket.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(super) const fn table(granularity: Granularity) -> &'static str {
 pub(super) const COUNTS: &str = "first_seen, last_seen,
     alone_opened, alone_refused, alone_denied, alone_sent, alone_received,
     client_opened, client_refused, client_denied, client_sent, client_received,
-    server_opened, server_refused, server_denied, server_sent, server_received";
+    server_opened, server_refused, server_denied, server_sent, server_received, observers";
 
 const SIDES: [&str; 3] = ["alone", "client", "server"];
 const NUMBERS: [&str; 5] = ["opened", "refused", "denied", "sent", "received"];
@@ -61,8 +61,9 @@ pub(super) fn write<'r>(
     let mut statement = db.prepare(&upsert(granularity))?;
     for BucketRow { id, counts } in rows {
         let BucketId { cluster, bucket, pair, edge } = *id;
-        let Counts { first_seen, last_seen, alone, client, server } = counts;
-        let mut values = [0; 21];
+        let Counts { first_seen, last_seen, alone, client, server, observers } = counts;
+        let mut values = [0; 22];
+        values[21] = i64::from(observers.bits());
         values[..6].copy_from_slice(&[
             cluster,
             bucket,
@@ -71,7 +72,8 @@ pub(super) fn write<'r>(
             first_seen.nanos(),
             last_seen.nanos(),
         ]);
-        for (tally, values) in [alone, client, server].iter().zip(values[6..].chunks_exact_mut(5)) {
+        for (tally, values) in [alone, client, server].iter().zip(values[6..21].chunks_exact_mut(5))
+        {
             let Tally { opened, refused, denied, sent, received } = **tally;
             values.copy_from_slice(&[opened, refused, denied, sent, received].map(stored));
         }
@@ -84,12 +86,13 @@ pub(super) fn write<'r>(
 fn upsert(granularity: Granularity) -> String {
     let numbers = SIDES.iter().flat_map(|side| NUMBERS.map(|number| format!("{side}_{number}")));
     let sums = numbers.map(|n| format!("{n} = min({n} + excluded.{n}, 9223372036854775807)"));
-    let places: Vec<String> = (1..=21).map(|n| format!("?{n}")).collect();
+    let places: Vec<String> = (1..=22).map(|n| format!("?{n}")).collect();
     format!(
         "INSERT INTO {} (cluster, bucket, pair, edge, {COUNTS}) VALUES ({})
          ON CONFLICT DO UPDATE SET
              first_seen = min(first_seen, excluded.first_seen),
              last_seen = max(last_seen, excluded.last_seen),
+             observers = observers | excluded.observers,
              {}",
         table(granularity),
         places.join(", "),
@@ -114,7 +117,13 @@ pub(super) fn counts(row: &Row<'_>, column: usize) -> rusqlite::Result<Counts> {
         alone: tally(column + 2)?,
         client: tally(column + 7)?,
         server: tally(column + 12)?,
+        observers: observers(row, column + 17)?,
     })
+}
+
+fn observers(row: &Row<'_>, column: usize) -> rusqlite::Result<Observers> {
+    let bits: u16 = row.get(column)?;
+    Observers::from_bits(bits).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, bits.into()))
 }
 
 /// Finds the buckets of a cluster that hold anything, one after the other.

@@ -9,8 +9,8 @@ use super::bucket::{self, BucketId, BucketRow, Buckets, COUNTS, day};
 use super::dimension::{
     Cluster, Dimensions, EdgeNumbers, EdgeReader, cluster_or_new, find_cluster,
 };
-use super::source;
 use super::window::{Kept, Run, cover};
+use super::{presence, source};
 use crate::edges::{Arrivals, Counted, EdgeQuery, StoredEdge};
 use crate::error::StoreError;
 use crate::granularity::{Granularity, minute};
@@ -26,6 +26,12 @@ pub(super) fn record(
         source::advance(db, advance)?;
     }
     add(db, known, &arrivals.edges, Granularity::Minute)?;
+    for presence in &arrivals.presences {
+        presence::add(db, presence)?;
+    }
+    for loss in &arrivals.losses {
+        presence::add_loss(db, loss)?;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::bucket::table;
 use super::dimension::Dimensions;
+use super::presence;
 use super::text::moment;
 use super::window::Kept;
 use crate::granularity::{Granularity, minute};
@@ -42,6 +43,7 @@ pub(super) fn maintain(
             removed += remove_buckets(db, granularity, cluster, until, ROWS - removed)?;
         }
         removed += remove_versions(db, cluster, kept_from(kept), ROWS - removed)?;
+        presence::remove(db, cluster, kept_from(kept))?;
         if removed < ROWS {
             removed += remove_edges(db, known, cluster, kept, ROWS - removed)?;
         }

@@ -7,10 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::StoreError;
 
 /// What brings the tables from each version to the next. `PRAGMA user_version` says how many were done.
-const MIGRATIONS: [&str; 1] = [include_str!("schema1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema1.sql"), include_str!("schema2.sql")];
 
 /// The version of the tables that this program writes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Marks the file as a store: "Rfnc".
 const APPLICATION: u32 = 0x5266_6e63;

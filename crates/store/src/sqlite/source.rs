@@ -70,7 +70,7 @@ pub(super) fn insert(
     advance(db, &Advance { source: key.clone(), incarnation, sequence, at: last, ledger })
 }
 
-fn number(db: &Connection, key: &SourceKey) -> rusqlite::Result<i64> {
+pub(super) fn number(db: &Connection, key: &SourceKey) -> rusqlite::Result<i64> {
     let SourceKey { cluster, kind, name } = key;
     let cluster = cluster_or_new(db, cluster)?.id;
     Numbers::new(db, "source", &["cluster", "kind", "name"])?.find(params![
@@ -133,14 +133,7 @@ pub(super) fn source(db: &Connection, key: &SourceKey) -> rusqlite::Result<Optio
 }
 
 fn read(db: &Connection, row: &Row<'_>) -> rusqlite::Result<(SourceKey, SourceState)> {
-    let kind = match row.get_ref(2)?.as_str()? {
-        "agent" => SourceKind::Agent,
-        "hubble" => SourceKind::Hubble,
-        "file" => SourceKind::File,
-        other => return Err(malformed(2, other)),
-    };
-    let source: String = row.get(3)?;
-    let key = SourceKey { cluster: name(row, 1)?, kind, name: source.into() };
+    let key = key(row, 1)?;
     let ledger = Ledger {
         received: count(row, 7)?,
         stored: count(row, 8)?,
@@ -154,6 +147,18 @@ fn read(db: &Connection, row: &Row<'_>) -> rusqlite::Result<(SourceKey, SourceSt
         ledger,
     };
     Ok((key, state))
+}
+
+/// A source: the columns of its cluster, kind and name, from one on.
+pub(super) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<SourceKey> {
+    let kind = match row.get_ref(column + 1)?.as_str()? {
+        "agent" => SourceKind::Agent,
+        "hubble" => SourceKind::Hubble,
+        "file" => SourceKind::File,
+        other => return Err(malformed(column + 1, other)),
+    };
+    let source: String = row.get(column + 2)?;
+    Ok(SourceKey { cluster: name(row, column)?, kind, name: source.into() })
 }
 
 fn dropped(db: &Connection, source: i64) -> rusqlite::Result<BTreeMap<DropReason, u64>> {

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use ringfence_model::{Name, Span, Timestamp};
 use ringfence_store::{
-    Arrivals, AuditEntry, Counted, EdgeQuery, Granularity, NewReview, ObjectChange, ObjectKey,
-    ObjectVersion, ReviewKey, ReviewVersion, SourceKey, SourceState, Store, StoreError, StoredEdge,
+    Arrivals, AuditEntry, Counted, EdgeQuery, Granularity, Loss, NewReview, ObjectChange,
+    ObjectKey, ObjectVersion, Presence, ReviewKey, ReviewVersion, SourceKey, SourceState, Store,
+    StoreError, StoredEdge,
 };
 
 #[derive(Default)]
@@ -21,6 +22,8 @@ struct Contents {
     reviews: BTreeMap<ReviewKey, Vec<ReviewVersion>>,
     settings: BTreeMap<String, String>,
     audit: Vec<AuditEntry>,
+    presences: Vec<Presence>,
+    losses: Vec<Loss>,
     clusters: BTreeSet<Name>,
 }
 
@@ -50,6 +53,10 @@ pub(crate) fn floor(at: i128, granularity: Granularity) -> i128 {
 /// The end of the bucket that a moment lies in, unless it begins one.
 pub(crate) fn ceiling(at: i128, granularity: Granularity) -> i128 {
     -floor(-at, granularity)
+}
+
+fn touches(span: Span, window: Span) -> bool {
+    span.from < window.until && span.until > window.from
 }
 
 impl Naive {
@@ -122,6 +129,8 @@ impl Store for Naive {
             state.ledger.add(&advance.ledger);
         }
         clusters.extend(arrivals.edges.iter().map(|counted| counted.cluster.clone()));
+        contents.presences.extend(arrivals.presences.iter().cloned());
+        contents.losses.extend(arrivals.losses.iter().cloned());
         contents.sources = sources;
         contents.progress = progress;
         contents.clusters = clusters;
@@ -157,6 +166,18 @@ impl Store for Naive {
 
     fn source(&self, key: &SourceKey) -> Result<Option<SourceState>, StoreError> {
         Ok(self.contents().sources.get(key).cloned())
+    }
+
+    fn presences(&self, cluster: &Name, window: Span) -> Result<Vec<Presence>, StoreError> {
+        let mut all = self.contents().presences.clone();
+        all.retain(|p| p.source.cluster == *cluster && touches(p.span, window));
+        Ok(all)
+    }
+
+    fn losses(&self, cluster: &Name, window: Span) -> Result<Vec<Loss>, StoreError> {
+        let mut all = self.contents().losses.clone();
+        all.retain(|loss| loss.source.cluster == *cluster && touches(loss.span, window));
+        Ok(all)
     }
 
     fn clusters(&self) -> Result<Vec<Name>, StoreError> {

@@ -7,8 +7,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use ringfence_model::{
-    AddressClass, EdgeKey, L4, Name, Nature, Peer, Port, Protocol, ServicePortRef, ServiceRef,
-    Span, Timestamp, WorkloadKind, WorkloadRef,
+    AddressClass, EdgeKey, L4, Name, Nature, Observers, Peer, Port, Protocol, ServicePortRef,
+    ServiceRef, Span, Timestamp, WorkloadKind, WorkloadRef,
 };
 use ringfence_store::{
     Advance, Arrivals, AuditEntry, Counted, Counts, DropReason, EdgeQuery, Ledger, NewReview,
@@ -158,11 +158,12 @@ fn services() -> impl Strategy<Value = Vec<ServicePortRef>> {
 }
 
 pub(crate) fn counted() -> impl Strategy<Value = Counted> {
-    let counts = (moment(), 0..90_000_000_000_i64, tally(), tally(), tally());
+    let counts = (moment(), 0..90_000_000_000_i64, tally(), tally(), tally(), 0..1_u16 << 12);
     (cluster(), counts, key(), services()).prop_map(
-        |(cluster, (at, length, alone, client, server), key, services)| {
+        |(cluster, (at, length, alone, client, server, bits), key, services)| {
             let last = Timestamp::from_nanos(at.nanos().saturating_add(length).min(i64::MAX - 1));
-            let counts = Counts { alone, client, server, ..Counts::seen(at, last) };
+            let observers = Observers::from_bits(bits).unwrap();
+            let counts = Counts { alone, client, server, observers, ..Counts::seen(at, last) };
             Counted { cluster, at, key, counts, services }
         },
     )
@@ -193,8 +194,11 @@ fn advance() -> impl Strategy<Value = Advance> {
 }
 
 fn arrivals() -> impl Strategy<Value = Arrivals> {
-    (vec(counted(), 0..12), vec(advance(), 0..3))
-        .prop_map(|(edges, advances)| Arrivals { edges, advances })
+    (vec(counted(), 0..12), vec(advance(), 0..3)).prop_map(|(edges, advances)| Arrivals {
+        edges,
+        advances,
+        ..Arrivals::default()
+    })
 }
 
 fn change() -> impl Strategy<Value = ObjectChange> {
