@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = [
         "ringfence/agent/v1/agent.proto",
+        "ringfence/enrol/v1/enrol.proto",
         "hubble/flow.proto",
         "hubble/observer.proto",
         "cri/runtime.proto",

@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Run a small cluster of network namespaces whose pods really talk: runs ringfence-lab (Linux, root)
     #[command(disable_help_flag = true)]
     Lab(ProgramArgs),
+    /// Let agents in, see who they are, and take them out
+    #[command(subcommand)]
+    Agents(AgentsCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -389,6 +392,67 @@ pub(crate) struct TokenArgs {
     /// Until when it is valid (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<Timestamp>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// Make a token with which an agent enrols, and print it
+    Token(AgentTokenArgs),
+    /// Show the agents that are enrolled
+    List(AgentListArgs),
+    /// Take an agent out: the server refuses its certificates from now on
+    Remove(AgentRemoveArgs),
+}
+
+/// A server that runs, and who asks it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The server; plain http only on this machine
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
+    pub(crate) server: String,
+    /// Certificates of who may have signed the server's, in PEM; those of the system when left out
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
+    /// File with an administrator's token for the server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgentTokenArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The cluster that the machines belong to, as the server is to name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Name,
+    /// The one node or host that it is for; any that is not enrolled yet when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<Name>,
+    /// How many agents it brings in, such as those of a DaemonSet
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, conflicts_with = "node")]
+    pub(crate) uses: u32,
+    /// For how many minutes it counts
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub(crate) minutes: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgentListArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgentRemoveArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The cluster
+    pub(crate) cluster: Name,
+    /// The node or host
+    pub(crate) node: Name,
 }
 
 /// `KIND/NAME` as given on the command line.

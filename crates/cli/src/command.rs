@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod agents;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod diff;

@@ -53,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Token(args) => command::token::run(&args),
         Command::Agent(args) => return command::program::run("ringfence-agent", &args.arguments),
         Command::Lab(args) => return command::program::run("ringfence-lab", &args.arguments),
+        Command::Agents(command) => command::agents::run(&command),
         Command::Completions { shell } => command::completions::shell(shell),
         Command::Man { directory } => command::completions::man(&directory),
     };

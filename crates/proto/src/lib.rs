@@ -18,6 +18,18 @@ pub mod agent {
     pub const PROTOCOL_VERSION: u32 = 1;
 }
 
+/// How agents come by their certificates. `proto/ringfence/enrol/v1/enrol.proto` explains it.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
+pub mod enrol {
+    tonic::include_proto!("ringfence.enrol.v1");
+}
+
 /// Hubble's flows: a subset of the public package `flow`, in `proto/hubble/flow.proto`.
 #[allow(
     missing_docs,

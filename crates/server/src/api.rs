@@ -33,7 +33,7 @@ use utoipa_axum::routes;
 
 use crate::api::state::Api;
 use crate::problem::{Json, Problem};
-use crate::{App, auth, ingest};
+use crate::{App, auth, enrol, ingest};
 
 /// What the document says beside the paths.
 #[derive(OpenApi)]
@@ -59,6 +59,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 fn paths() -> OpenApiRouter<Arc<Api>> {
     let described = Document::openapi()
         .merge_from(auth::Description::openapi())
+        .merge_from(enrol::Description::openapi())
         .merge_from(ingest::Description::openapi());
     OpenApiRouter::with_openapi(described)
         .routes(routes!(clusters::list))

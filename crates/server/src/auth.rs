@@ -26,7 +26,9 @@ pub use demand::{Admin, Editor, Viewer};
 pub(crate) use login::Description;
 pub use login::router;
 pub use oidc::ProviderError;
+pub(crate) use oidc::{Https, HttpsError};
 pub use secret::{Digest, NoRandom, Secret};
+pub(crate) use secret::{Hex, fill};
 pub use tokens::{TokenFile, TokensError};
 
 use self::oidc::Provider;

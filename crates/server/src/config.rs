@@ -12,10 +12,12 @@ use std::time::Duration;
 use ringfence_model::Name;
 use ringfence_store::Retention;
 
+use crate::enrol::Terms;
 use crate::principal::Role;
 
 pub use fault::{ConfigError, Fault};
 pub use place::default_store;
+pub(crate) use validate::is_secure;
 
 /// Where the server listens when nobody says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470);
@@ -43,6 +45,8 @@ pub struct Config {
     pub relays: Vec<Relay>,
     /// The directories in which flow logs appear.
     pub directories: Vec<WatchedDirectory>,
+    /// How agents enrol.
+    pub agents: Agents,
     /// Limits of what one client can ask.
     pub limits: Limits,
     /// How long what is kept.
@@ -126,6 +130,24 @@ pub struct WatchedDirectory {
     pub cluster: Name,
     /// The directory.
     pub path: PathBuf,
+}
+
+/// How agents enrol, where there is TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agents {
+    /// Who signs their certificates; without it the server makes a key of its own beside the database.
+    pub ca: Option<CaFiles>,
+    /// How long their certificates are valid, and count.
+    pub terms: Terms,
+}
+
+/// An authority that signs, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaFiles {
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Limits of what one client can ask.

@@ -47,6 +47,11 @@ flows:
       ca: relay-ca.crt
       certificate: relay.crt
       key: relay.key
+agents:
+  ca:
+    certificate: agents-ca.crt
+    key: agents-ca.key
+  certificateHours: 12
 limits:
   requestsPerSecond: 10
 retention:
@@ -62,8 +67,12 @@ fn the_whole_file() {
     );
     assert_eq!(config.clusters[1].access, Access::InCluster);
     assert_eq!(config.limits.rate, 10);
+    let ca = config.agents.ca.map(|ca| ca.key);
+    assert_eq!(ca.as_deref(), Some(Path::new("/etc/ringfence/agents-ca.key")));
+    assert_eq!(config.agents.terms.lifetime.as_secs(), 12 * 3600);
+    assert_eq!(config.agents.terms.grace.as_secs(), 7 * 24 * 3600);
     assert_eq!(config.session.as_secs(), 3600);
-    assert!(config.authenticates());
+    assert!(config.tokens.is_some() && config.oidc.is_some());
 }
 
 #[test]
@@ -127,6 +136,8 @@ flows:
     - cluster: a
       address: http://hubble:80
       certificate: c
+agents:
+  certificateHours: 0
 limits:
   connections: 0
 retention:

@@ -20,6 +20,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::auth::{self, Auth};
 use crate::config::{Config, Limits};
+use crate::enrol::Enrolment;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 use crate::shutdown::Shutdown;
@@ -41,6 +42,8 @@ pub struct Served {
     pub uploads: Router,
     /// The gRPC service for agents.
     pub agents: Router,
+    /// The gRPC service that gives them certificates.
+    pub enrolment: Router,
 }
 
 /// One router of everything.
@@ -48,10 +51,11 @@ pub fn router(
     served: Served,
     config: &Config,
     auth: &Arc<Auth>,
+    enrolled: Option<Arc<Enrolment>>,
     metrics: &Arc<Metrics>,
     shutdown: &Shutdown,
 ) -> Router {
-    let Served { health, pages, api, uploads, agents } = served;
+    let Served { health, pages, api, uploads, agents, enrolment } = served;
     let limits = &config.limits;
     let api = api
         .layer(from_fn(auth::demand_somebody))
@@ -69,9 +73,12 @@ pub fn router(
         .layer(from_fn_with_state(Arc::clone(auth), auth::authenticate))
         .merge(health)
         .layer(compression());
-    let agents = agents.layer(from_fn_with_state(agent::Door::new(config), agent::identify));
+    let door = agent::Door::new(config, enrolled);
+    let agents = agents.layer(from_fn_with_state(door, agent::identify));
+    let enrolment = enrolment.layer(RequestBodyTimeoutLayer::new(limits.request));
     people
         .merge(agents)
+        .merge(enrolment)
         .layer(from_fn_with_state(shutdown.clone(), end_streams))
         .layer(from_fn_with_state(Arc::new(Headers::new(config)), headers::add))
         .layer(from_fn_with_state(Arc::new(Rate::new(limits.rate, limits.burst)), rate::limit))

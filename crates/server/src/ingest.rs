@@ -16,6 +16,8 @@ mod stream;
 mod upload;
 mod writer;
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +30,9 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::config::{Relay, WatchedDirectory};
+use crate::enrol::AGENT_URI;
 use crate::shutdown::Shutdown;
+use crate::tls::ClientCertificate;
 
 use agents::Agents;
 use queue::Queue;
@@ -41,12 +45,38 @@ pub(crate) use upload::Description;
 
 /// Who an agent is, as its certificate says. Requests over mTLS carry it among their extensions; then the agent may
 /// write for that node only. Without it, on loopback, the handshake is believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentIdentity {
     /// The cluster.
     pub cluster: Name,
     /// The node or host.
     pub node: Name,
+}
+
+impl AgentIdentity {
+    /// The cluster and node that a certificate names: exactly one agent.
+    pub(crate) fn of(certificate: &ClientCertificate) -> Option<Self> {
+        let mut agents = certificate.uris.iter().filter_map(|uri| uri.strip_prefix(AGENT_URI));
+        let (Some(agent), None) = (agents.next(), agents.next()) else { return None };
+        agent.parse().ok()
+    }
+}
+
+/// `prod/node-1`.
+impl fmt::Display for AgentIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.cluster, self.node)
+    }
+}
+
+impl FromStr for AgentIdentity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (cluster, node) = text.split_once('/').ok_or("expected CLUSTER/NODE")?;
+        let name = |text: &str| text.parse::<Name>().map_err(|fault| fault.to_string());
+        Ok(Self { cluster: name(cluster)?, node: name(node)? })
+    }
 }
 
 /// How flows are taken in.

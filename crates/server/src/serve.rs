@@ -2,26 +2,31 @@
 
 mod upkeep;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
 use ringfence_store::{Options, Sqlite, Store, StoreError};
 use tokio::task::JoinHandle;
 use tonic::server::NamedService;
+use tower::Service;
 
 use crate::app::App;
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::enrol::{Authority, Enrolment, OpenError};
 use crate::http::{self, Listener, Served};
 use crate::ingest::{self, Ingest, Scratch, StartError};
 use crate::metrics::{Gauges, Metrics};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::tls::{Tls, TlsError};
-use crate::{health, metrics, ui, watch};
+use crate::{enrol, health, metrics, ui, watch};
 
 /// A server that runs.
 pub struct Server {
@@ -65,6 +70,9 @@ pub enum ServeError {
     /// Nobody could come in.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Agents could not enrol.
+    #[error("agents cannot enrol")]
+    Enrolment(#[from] OpenError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}\n  hint: choose another address with listen: or --listen")]
     Bind {
@@ -102,6 +110,11 @@ pub fn check(config: &Config) -> Result<(), Vec<ServeError>> {
     {
         faults.push(fault.into());
     }
+    if let (Some(_), Some(files)) = (&config.tls, &config.agents.ca)
+        && let Err(fault) = Authority::configured(files)
+    {
+        faults.push(OpenError::from(fault).into());
+    }
     match Sqlite::in_memory() {
         Ok(store) => {
             if let Err(fault) = Auth::new(config, Arc::new(store), Clock::default()) {
@@ -125,7 +138,10 @@ pub async fn start_over(
     store: Arc<Sqlite>,
     Machine { clock, look }: Machine,
 ) -> Result<Server, ServeError> {
-    let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+    let enrolment = enrolment(&config, &store)?.map(Arc::new);
+    let agents = enrolment.as_ref().map(|enrolment| enrolment.authority().certificate().clone());
+    let tls = config.tls.clone().map(|files| Tls::trusting(files, agents));
+    let tls = tls.transpose()?.map(Arc::new);
     let auth = Arc::new(Auth::new(&config, Arc::clone(&store) as Arc<dyn Store>, clock.clone())?);
     let listener = Listener::bind(config.listen, tls.clone());
     let bind = |source| ServeError::Bind { address: config.listen, source };
@@ -151,11 +167,14 @@ pub async fn start_over(
     let served = Served {
         health: health::router(Arc::clone(&app)),
         pages: ui::router(),
-        api: api(&app).merge(metrics::router(Arc::clone(&app), Arc::clone(&metrics))),
+        api: api(&app)
+            .merge(enrol::router(enrolment.clone()))
+            .merge(metrics::router(Arc::clone(&app), Arc::clone(&metrics))),
         uploads: ingest.router(),
-        agents: agents(&ingest),
+        agents: grpc(ingest.grpc()),
+        enrolment: grpc(enrol::Service::server(enrolment.clone())),
     };
-    let router = http::router(served, &config, &auth, &metrics, &shutdown);
+    let router = http::router(served, &config, &auth, enrolment, &metrics, &shutdown);
 
     let upkeep = tokio::spawn(upkeep::run(store, config.retention, clock, shutdown.clone()));
     if let Some(tls) = tls {
@@ -185,13 +204,27 @@ fn api(app: &Arc<App>) -> Router {
     Router::new().nest("/api/v1", router.route("/openapi.json", axum::routing::get(described)))
 }
 
-/// The gRPC service, at the paths that gRPC calls it by.
-fn agents(ingest: &Ingest) -> Router {
-    fn name<S: NamedService>(_: &S) -> &'static str {
-        S::NAME
+/// A gRPC service, at the paths that gRPC calls it by.
+fn grpc<S>(service: S) -> Router
+where
+    S: Service<Request, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
+    Router::new().route_service(&format!("/{}/{{*method}}", S::NAME), service)
+}
+
+/// Who is enrolled, where there is TLS to show certificates over.
+fn enrolment(config: &Config, store: &Arc<Sqlite>) -> Result<Option<Enrolment>, OpenError> {
+    if config.tls.is_none() {
+        return Ok(None);
     }
-    let service = ingest.grpc();
-    Router::new().route_service(&format!("/{}/{{*method}}", name(&service)), service)
+    let authority = match &config.agents.ca {
+        Some(files) => Authority::configured(files)?,
+        None => Authority::own(&store.path().with_file_name("agents-ca.key"))?,
+    };
+    let store = Arc::clone(store) as Arc<dyn Store>;
+    Ok(Some(Enrolment::open(store, authority, config.agents.terms)?))
 }
 
 /// What monitoring wants to know of the store and of ingest.

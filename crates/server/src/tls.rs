@@ -33,6 +33,8 @@ const REPEAT: Duration = Duration::from_hours(12);
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
+    /// Who signs the certificates of agents that enrol here.
+    agents: Option<CertificateDer<'static>>,
     current: ArcSwap<Loaded>,
     failures: AtomicU64,
 }
@@ -105,8 +107,16 @@ pub enum TlsError {
 impl Tls {
     /// Reads certificate and key, and who signs the certificates of agents.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(Loaded::read(&files, clock::now())?);
-        Ok(Self { files, current, failures: AtomicU64::new(0) })
+        Self::trusting(files, None)
+    }
+
+    /// The same, with somebody else who signs them too.
+    pub fn trusting(
+        files: TlsFiles,
+        agents: Option<CertificateDer<'static>>,
+    ) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(Loaded::read(&files, agents.as_ref(), clock::now())?);
+        Ok(Self { files, agents, current, failures: AtomicU64::new(0) })
     }
 
     /// What new connections are made with.
@@ -116,7 +126,7 @@ impl Tls {
 
     /// Reads the files again. Faulty files change nothing but the count of failures.
     pub fn reload(&self) -> Result<(), TlsError> {
-        match Loaded::read(&self.files, clock::now()) {
+        match Loaded::read(&self.files, self.agents.as_ref(), clock::now()) {
             Ok(loaded) => {
                 self.current.store(loaded.into());
                 Ok(())
@@ -176,7 +186,11 @@ impl Tls {
 }
 
 impl Loaded {
-    fn read(files: &TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
+    fn read(
+        files: &TlsFiles,
+        agents: Option<&CertificateDer<'static>>,
+        now: Timestamp,
+    ) -> Result<Self, TlsError> {
         let TlsFiles { certificate: path, key: key_path, client_ca } = files;
         let chain = certificates("the certificate", path)?;
         let expires = validity(&chain, path, now)?;
@@ -204,22 +218,28 @@ impl Loaded {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(refused(path))?;
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let fault = |fault: String| TlsError::ClientCa { path: path.clone(), fault };
-                let mut roots = RootCertStore::empty();
-                for certificate in certificates("the client CA", path)? {
-                    roots.add(certificate).map_err(|e| fault(e.to_string()))?;
-                }
-                // People come in on the same port, and have no certificate.
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                        .allow_unauthenticated()
-                        .build()
-                        .map_err(|e| fault(e.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+        let mut roots = RootCertStore::empty();
+        if let Some(agents) = agents {
+            roots.add(agents.clone()).map_err(refused(path))?;
+        }
+        if let Some(path) = client_ca {
+            let fault = |fault: String| TlsError::ClientCa { path: path.clone(), fault };
+            for certificate in certificates("the client CA", path)? {
+                roots.add(certificate).map_err(|e| fault(e.to_string()))?;
             }
+        }
+        let builder = if roots.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            // People come in on the same port, and have no certificate.
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build();
+            let path = client_ca.as_ref().unwrap_or(path);
+            builder.with_client_cert_verifier(
+                verifier
+                    .map_err(|e| TlsError::ClientCa { path: path.clone(), fault: e.to_string() })?,
+            )
         };
         let mut config = builder.with_single_cert(chain, key).map_err(refused(path))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -131,6 +131,28 @@ fn check_config_lists_what_is_wrong() {
 }
 
 #[test]
+fn agents_are_asked_of_a_server_that_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start(directory.path(), &["--store", "a.db"]);
+    let url = format!("http://{}", served.address);
+    let agents = |args: &[&str]| {
+        ringfence(directory.path(), &[&["agents"], args, &["--server", &url]].concat())
+    };
+    assert_eq!(agents(&["list"]).expect(0).stdout, "CLUSTER  NODE  ENROLLED  CERTIFICATE ENDS\n");
+    assert_eq!(
+        agents(&["token", "--cluster", "prod"]).expect(2).stderr.replace(&url, "URL"),
+        "error: URL does not do it: this server has no TLS, so that no agent can enrol\n  \
+         hint: give tls.certificate and tls.key in the configuration\n"
+    );
+    served.stop().expect(0);
+    let outside = ["agents", "list", "--server", "http://192.0.2.1:8470"];
+    assert_eq!(
+        ringfence(directory.path(), &outside).expect(2).stderr,
+        "error: \"http://192.0.2.1:8470\" is not https://, and not on this machine\n"
+    );
+}
+
+#[test]
 fn a_token_goes_into_the_file_and_its_secret_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let made = ringfence(directory.path(), &["token", "ci", "--role", "editor"]).expect(0);

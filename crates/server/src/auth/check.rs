@@ -128,5 +128,5 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn sends_back(headers: &HeaderMap, session: &sessions::Session) -> bool {
     // Digests are compared in constant time.
     let sent = headers.get(CSRF).and_then(|value| value.to_str().ok());
-    sent.is_some_and(|sent| Digest::of(sent) == Digest::of(&session.csrf))
+    sent.is_some_and(|sent| Digest::of(sent) == Digest::of(&*session.csrf))
 }

@@ -15,7 +15,8 @@ use openidconnect::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::wire::{Client, Https, HttpsError};
+use self::wire::Client;
+pub(crate) use self::wire::{Https, HttpsError};
 use super::secret::Digest;
 use crate::chain::Chain;
 use crate::config;

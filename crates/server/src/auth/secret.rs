@@ -31,11 +31,16 @@ pub struct NoRandom;
 #[error("not a digest: sha256: and 64 hexadecimal digits, as ringfence token prints it")]
 pub struct NotADigest;
 
+/// Fills bytes with what nobody can guess.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NoRandom> {
+    ring::default_provider().secure_random.fill(bytes).map_err(|_| NoRandom)
+}
+
 impl Secret {
     /// A new one.
     pub fn random() -> Result<Self, NoRandom> {
         let mut bytes = [0; 32];
-        ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| NoRandom)?;
+        fill(&mut bytes)?;
         Ok(Self(format!("{}", Hex(&bytes))))
     }
 
@@ -63,8 +68,8 @@ impl fmt::Debug for Secret {
 
 impl Digest {
     /// The digest of what somebody presents as a secret.
-    pub fn of(presented: &str) -> Self {
-        Self(Sha256::digest(presented).into())
+    pub fn of(presented: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(presented.as_ref()).into())
     }
 
     /// Whether the text looks like a token. What does not cannot be one.
@@ -112,7 +117,8 @@ impl std::str::FromStr for Digest {
     }
 }
 
-struct Hex<'a>(&'a [u8]);
+/// Bytes as hexadecimal digits.
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,6 +21,7 @@ pub(super) struct Config {
     pub(super) authentication: Authentication,
     pub(super) clusters: Vec<LiveCluster>,
     pub(super) flows: Flows,
+    pub(super) agents: Agents,
     pub(super) limits: Limits,
     pub(super) retention: Retention,
 }
@@ -88,6 +89,21 @@ pub(super) struct Relay {
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) server_name: Option<At<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct Agents {
+    pub(super) ca: Option<Ca>,
+    pub(super) certificate_hours: Option<At<u64>>,
+    pub(super) grace_hours: Option<At<u64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Ca {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]

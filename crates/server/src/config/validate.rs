@@ -13,9 +13,10 @@ use rustls::pki_types::ServerName;
 use super::fault::Fault;
 use super::raw::{self, At};
 use super::{
-    Access, Config, DEFAULT_LISTEN, Flags, Limits, LiveCluster, Oidc, Relay, TlsFiles,
-    WatchedDirectory, default_store,
+    Access, Agents, CaFiles, Config, DEFAULT_LISTEN, Flags, Limits, LiveCluster, Oidc, Relay,
+    TlsFiles, WatchedDirectory, default_store,
 };
+use crate::enrol::Terms;
 use crate::principal::Role;
 
 /// The whole configuration, or everything that is wrong with it.
@@ -28,6 +29,7 @@ pub(super) fn config(raw: raw::Config, base: &Path, flags: &Flags) -> Result<Con
         authentication,
         clusters,
         flows,
+        agents,
         limits,
         retention,
     } = raw;
@@ -68,6 +70,7 @@ pub(super) fn config(raw: raw::Config, base: &Path, flags: &Flags) -> Result<Con
         })
         .collect();
     let relays = relays.into_iter().filter_map(|relay| check.relay(relay)).collect();
+    let agents = check.agents(agents);
     let limits = check.limits(limits);
     let retention = check.retention(retention);
     let config = Config {
@@ -81,6 +84,7 @@ pub(super) fn config(raw: raw::Config, base: &Path, flags: &Flags) -> Result<Con
         clusters,
         relays,
         directories,
+        agents,
         limits,
         retention,
     };
@@ -299,6 +303,22 @@ impl Check<'_> {
         })
     }
 
+    fn agents(&mut self, agents: raw::Agents) -> Agents {
+        let raw::Agents { ca, certificate_hours, grace_hours } = agents;
+        let ca = ca.map(|raw::Ca { certificate, key }| CaFiles {
+            certificate: self.path(certificate),
+            key: self.path(key),
+        });
+        let preset = Terms::default();
+        let mut hours = |field: &str, given, preset: Duration, least| {
+            let hours = self.number(field, given, preset.as_secs() / 3600, least..=24 * 365);
+            Duration::from_hours(hours)
+        };
+        let lifetime = hours("agents.certificateHours", certificate_hours, preset.lifetime, 1);
+        let grace = hours("agents.graceHours", grace_hours, preset.grace, 0);
+        Agents { ca, terms: Terms { lifetime, grace } }
+    }
+
     fn limits(&mut self, limits: raw::Limits) -> Limits {
         let raw::Limits {
             body_bytes,
@@ -392,7 +412,7 @@ impl Check<'_> {
 }
 
 /// Whether what is sent to a URL cannot be read on the way: HTTPS, or HTTP that does not leave the machine.
-fn is_secure(uri: &Uri) -> bool {
+pub(crate) fn is_secure(uri: &Uri) -> bool {
     let Some(host) = uri.host() else { return false };
     match uri.scheme_str() {
         Some("https") => true,

@@ -1,77 +1,73 @@
 //! Who an agent is: what stands between the network and the gRPC service.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use ringfence_model::Name;
 
 use crate::config::Config;
+use crate::enrol::{Enrolment, Standing};
 use crate::ingest::AgentIdentity;
 use crate::tls::ClientCertificate;
 
-/// What the URI in an agent's certificate begins with; the cluster and the node follow.
-const AGENT: &str = "spiffe://ringfence/agent/";
-
-/// Whether an agent needs a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
-    /// On loopback where nobody has to say who they are.
-    Open,
-    /// Everywhere else.
-    Certificates,
+/// Whom agents have to show a certificate, and which ones count.
+#[derive(Clone)]
+pub(super) struct Door {
+    /// On loopback where nobody has to say who they are, no certificate is needed.
+    open: bool,
+    enrolment: Option<Arc<Enrolment>>,
 }
 
 impl Door {
-    pub(super) fn new(config: &Config) -> Self {
-        let open = config.listen.ip().is_loopback() && !config.authenticates();
-        if open && config.tls.is_none() { Self::Open } else { Self::Certificates }
+    pub(super) fn new(config: &Config, enrolment: Option<Arc<Enrolment>>) -> Self {
+        let local = config.listen.ip().is_loopback() && !config.authenticates();
+        Self { open: local && config.tls.is_none(), enrolment }
     }
 }
 
-/// Puts the [`AgentIdentity`] of the certificate among the extensions, or refuses who has none.
+/// Puts the [`AgentIdentity`] of the certificate among the extensions, and its [`Standing`], or refuses who has none.
 pub(super) async fn identify(
     State(door): State<Door>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let certificate = request.extensions().get::<ClientCertificate>();
-    match (certificate.and_then(identity), door) {
-        (Some(identity), _) => {
-            request.extensions_mut().insert(identity);
+    let named = certificate
+        .and_then(|certificate| Some((AgentIdentity::of(certificate)?, certificate.clone())));
+    match named {
+        Some((agent, certificate)) => {
+            let Some(standing) = Standing::of(door.enrolment, &agent, &certificate) else {
+                tracing::warn!(%agent, "agent refused: its certificate does not count");
+                return refused("the agent was removed, or enrolled anew elsewhere");
+            };
+            request.extensions_mut().insert(standing);
+            request.extensions_mut().insert(agent);
         }
-        (None, Door::Open) => {}
-        (None, Door::Certificates) => {
-            // gRPC: UNAUTHENTICATED, in a response without a body.
-            let headers = [
-                ("content-type", "application/grpc"),
-                ("grpc-status", "16"),
-                ("grpc-message", "an agent needs a client certificate with its name"),
-            ];
-            return (StatusCode::OK, headers).into_response();
-        }
+        None if door.open => {}
+        None => return refused("an agent needs a client certificate with its name"),
     }
     next.run(request).await
 }
 
-/// The cluster and node that a certificate names: exactly one agent.
-fn identity(certificate: &ClientCertificate) -> Option<AgentIdentity> {
-    let mut agents = certificate.uris.iter().filter_map(|uri| uri.strip_prefix(AGENT));
-    let (Some(agent), None) = (agents.next(), agents.next()) else { return None };
-    let (cluster, node) = agent.split_once('/')?;
-    Some(AgentIdentity { cluster: cluster.parse::<Name>().ok()?, node: node.parse::<Name>().ok()? })
+/// gRPC: UNAUTHENTICATED, in a response without a body.
+fn refused(reason: &'static str) -> Response {
+    let headers =
+        [("content-type", "application/grpc"), ("grpc-status", "16"), ("grpc-message", reason)];
+    (StatusCode::OK, headers).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientCertificate, identity};
+    use super::{AgentIdentity, ClientCertificate};
 
     #[test]
     fn a_certificate_names_one_agent() {
         let agent = |uris: &[&str]| {
             let uris = uris.iter().map(|&uri| uri.to_owned()).collect();
-            let found = identity(&ClientCertificate { uris, names: Vec::new() })?;
-            Some(format!("{}/{}", found.cluster, found.node))
+            let found = AgentIdentity::of(&ClientCertificate { uris, ..Default::default() })?;
+            Some(found.to_string())
         };
         let one = "spiffe://ringfence/agent/prod/node-1";
         assert_eq!(agent(&[one]), Some("prod/node-1".to_owned()));

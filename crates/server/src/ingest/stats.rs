@@ -17,7 +17,7 @@ pub struct Stats {
     agents: Counters,
     relays: Counters,
     files: Counters,
-    losses: [AtomicU64; 6],
+    losses: [AtomicU64; REASONS.len()],
 }
 
 #[derive(Debug, Default)]
@@ -105,13 +105,14 @@ impl Stats {
     }
 }
 
-const REASONS: [LossReason; 6] = [
+const REASONS: [LossReason; 7] = [
     LossReason::Unspecified,
     LossReason::MapFull,
     LossReason::EventsLost,
     LossReason::Unattributed,
     LossReason::SpoolFull,
     LossReason::ProbeRefused,
+    LossReason::SpoolDamaged,
 ];
 
 fn read(counter: &AtomicU64) -> u64 {

@@ -20,6 +20,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::body::Machine;
 use super::queue::{Job, Waiting};
 use super::{AgentIdentity, Shared};
+use crate::enrol::Standing;
 
 /// How long an agent may take to say who it is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -160,6 +161,7 @@ impl ingest_server::Ingest for Service {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Answers>, Status> {
         let identity = request.extensions().get::<AgentIdentity>().cloned();
+        let standing = request.extensions().get::<Standing>().cloned();
         let mut inbound = request.into_inner();
         let first = tokio::time::timeout(PATIENCE, inbound.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))?;
@@ -186,7 +188,7 @@ impl ingest_server::Ingest for Service {
         let outlet = Arc::new(Outlet(words));
         self.0.agents.begin(&agent.source, &outlet);
         self.0.agents.hear(&agent.source.cluster, &agent.node);
-        tokio::spawn(Arc::clone(&self.0).take_in(agent, inbound, outlet));
+        tokio::spawn(Arc::clone(&self.0).take_in(agent, standing, inbound, outlet));
         let welcome = ServerMessage { kind: Some(server_message::Kind::Welcome(welcome)) };
         let words = WatchStream::from_changes(heard).map(|word| match word {
             Word::Stored(sequence) => {
@@ -205,11 +207,13 @@ impl Shared {
     async fn take_in(
         self: Arc<Self>,
         agent: Agent,
+        standing: Option<Standing>,
         mut inbound: Streaming<AgentMessage>,
         outlet: Arc<Outlet>,
     ) {
         self.stats.streams.fetch_add(1, Ordering::Relaxed);
         let mut last = 0;
+        let mut gone = std::pin::pin!(lost(standing));
         loop {
             let message = tokio::select! {
                 () = self.shutdown.requested() => {
@@ -217,6 +221,11 @@ impl Shared {
                     break;
                 }
                 () = outlet.failed() => break,
+                reason = &mut gone => {
+                    tracing::warn!(node = %agent.node, reason, "stream of an agent ends");
+                    outlet.fail(Code::Unauthenticated, reason);
+                    break;
+                }
                 message = inbound.message() => message,
             };
             let batch = match message {
@@ -263,6 +272,14 @@ impl Shared {
         }
         self.agents.end(&agent.source, &outlet);
         self.stats.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the agent may no longer write: for ever, where it needs no certificate.
+async fn lost(standing: Option<Standing>) -> &'static str {
+    match standing {
+        Some(standing) => standing.lost().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who a client's certificate says it is.
 
+use ringfence_model::Timestamp;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -12,6 +13,12 @@ pub struct ClientCertificate {
     pub uris: Vec<String>,
     /// The DNS names among them.
     pub names: Vec<String>,
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// The name of who signed it, in DER.
+    pub issuer: Vec<u8>,
+    /// When it ends.
+    pub ends: Timestamp,
 }
 
 impl ClientCertificate {
@@ -19,7 +26,12 @@ impl ClientCertificate {
     pub(crate) fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let names = certificate.subject_alternative_name().ok()??;
-        let mut client = Self::default();
+        let mut client = Self {
+            serial: certificate.raw_serial().to_vec(),
+            issuer: certificate.issuer().as_raw().to_vec(),
+            ends: Timestamp::from_secs(certificate.validity().not_after.timestamp()),
+            ..Self::default()
+        };
         for name in &names.value.general_names {
             match name {
                 GeneralName::URI(uri) => client.uris.push((*uri).to_owned()),

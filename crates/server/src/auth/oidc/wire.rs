@@ -69,7 +69,7 @@ pub(super) type Client = openidconnect::Client<
 >;
 
 /// Asks the provider. Follows no redirects, and waits and reads only so much.
-pub(super) struct Https(HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Https(HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 /// Why no connection can be made, or was.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub enum HttpsError {
 
 impl Https {
     /// Trusts the given authority, or else those of the system. `plain` permits HTTP, for a provider on loopback.
-    pub(super) fn new(ca: Option<&Path>, plain: bool) -> Result<Self, HttpsError> {
+    pub(crate) fn new(ca: Option<&Path>, plain: bool) -> Result<Self, HttpsError> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let builder = hyper_rustls::HttpsConnectorBuilder::new();
         let builder = match ca {
@@ -127,7 +127,7 @@ impl Https {
         Ok(Self(HyperClient::builder(TokioExecutor::new()).build(connector)))
     }
 
-    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpsError> {
+    pub(crate) async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpsError> {
         let request = request.map(|body| Full::new(Bytes::from(body)));
         let response = self
             .0
