@@ -211,6 +211,9 @@ export class Fixture {
           bytesReceived: connections * 4000,
           firstSeen: FIRST,
           lastSeen: LAST,
+          observers: ["agentEbpf"],
+          clientObservers: ["agentEbpf"],
+          serverObservers: ["agentEbpf"],
           verdict,
           reason: why(verdict),
           decisionExact: false,
@@ -636,6 +639,9 @@ const explained: Wire["LinkExplanation"] = {
       },
     ],
   },
+  observers: ["agentEbpf"],
+  clientObservers: ["agentEbpf"],
+  serverObservers: ["agentEbpf"],
 };
 
 const settings: Wire["ReviewVersion"][] = [

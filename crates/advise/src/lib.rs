@@ -50,7 +50,7 @@ pub use message::{Message, MessageCode};
 pub use need::{Need, Party, Reason, Subject};
 pub use plan::{Case, Plan, plan};
 pub use prove::prove;
-pub use readiness::{Gap, GapCode, Readiness, readiness, window_warning};
+pub use readiness::{Gap, GapCode, Lost, Readiness, readiness, window_warning};
 pub use said::{Said, Say, values};
 pub use scope::{Behind, Scope};
 pub use selection::{NAMESPACE_NAME_LABEL, Selection, Unselectable, is_volatile};

@@ -5,7 +5,8 @@ use std::fmt;
 
 use ringfence_inventory::{Inventory, Workload};
 use ringfence_model::{
-    Edge, L4, Nature, Peer, Port, ServicePortRef, Timestamp, Values, WorkloadKind, WorkloadRef,
+    Edge, L4, Name, Nature, Peer, Port, ServicePortRef, Span, Timestamp, Values, WorkloadKind,
+    WorkloadRef,
 };
 use serde::Serialize;
 
@@ -48,6 +49,77 @@ pub enum Gap {
     DidNotRun(Option<String>),
     /// Nobody used this port of a Service that it backs.
     ServicePortUnused(ServicePortRef),
+    /// A node that one of its pods runs on had no observer for a time: what did not show then may have been there.
+    NoObserver {
+        /// The node.
+        node: Name,
+        /// From when until when.
+        span: Span,
+    },
+    /// The observer on a node that one of its pods runs on does not see something.
+    ObserverBlind {
+        /// The node.
+        node: Name,
+        /// What, in the observer's words.
+        what: String,
+        /// From when until when.
+        span: Span,
+    },
+    /// The observer on a node that one of its pods runs on lost something.
+    ObserverLost {
+        /// The node.
+        node: Name,
+        /// Why.
+        why: Lost,
+        /// How many records or events, at least.
+        count: u64,
+        /// From when until when.
+        span: Span,
+    },
+}
+
+/// Why an observer lost something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// A map in the kernel was full.
+    MapFull,
+    /// Events were lost between the kernel and the observer.
+    EventsLost,
+    /// It could not be told whose connections were.
+    Unattributed,
+    /// Nobody took its batches for too long.
+    SpoolFull,
+    /// The kernel refused a probe.
+    ProbeRefused,
+    /// It does not say.
+    Other,
+}
+
+impl Lost {
+    /// As a value of a sentence.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::MapFull => "map-full",
+            Self::EventsLost => "events-lost",
+            Self::Unattributed => "unattributed",
+            Self::SpoolFull => "spool-full",
+            Self::ProbeRefused => "probe-refused",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MapFull => "a map in the kernel was full",
+            Self::EventsLost => "events of the kernel were lost",
+            Self::Unattributed => "it could not be told whose they are",
+            Self::SpoolFull => "no server took its batches for too long",
+            Self::ProbeRefused => "the kernel refused a probe",
+            Self::Other => "it does not say why",
+        })
+    }
 }
 
 /// What is missing in the evidence for a workload.
@@ -63,6 +135,13 @@ pub enum GapCode {
     DidNotRun,
     /// The Service port `port`, `namespace/name:port`, was never used.
     ServicePortUnused,
+    /// The `node` of a pod had no observer from `from` to `until`.
+    NoObserver,
+    /// The observer on the `node` of a pod did not see `what`, in its words, from `from` to `until`.
+    ObserverBlind,
+    /// The observer on the `node` of a pod lost `count` records or events between `from` and `until`. `why` is
+    /// `map-full`, `events-lost`, `unattributed`, `spool-full`, `probe-refused` or `other`.
+    ObserverLost,
 }
 
 impl fmt::Display for Gap {
@@ -77,6 +156,15 @@ impl fmt::Display for Gap {
                 write!(f, "it did not run in the window (schedule {schedule})")
             }
             Self::ServicePortUnused(port) => write!(f, "Service port {port} was never used"),
+            Self::NoObserver { node, span: Span { from, until } } => {
+                write!(f, "no observer on node {node} from {from} to {until}")
+            }
+            Self::ObserverBlind { node, what, span: _ } => {
+                write!(f, "the observer on node {node} does not see: {what}")
+            }
+            Self::ObserverLost { node, why, count, span: Span { from, until } } => {
+                write!(f, "the observer on node {node} lost {count} from {from} to {until}: {why}")
+            }
         }
     }
 }
@@ -90,6 +178,9 @@ impl Say for Gap {
             Self::WindowShort => GapCode::WindowShort,
             Self::DidNotRun(_) => GapCode::DidNotRun,
             Self::ServicePortUnused(_) => GapCode::ServicePortUnused,
+            Self::NoObserver { .. } => GapCode::NoObserver,
+            Self::ObserverBlind { .. } => GapCode::ObserverBlind,
+            Self::ObserverLost { .. } => GapCode::ObserverLost,
         }
     }
 
@@ -99,6 +190,19 @@ impl Say for Gap {
             Self::WindowShort => values([("hours", &SHORTEST_WINDOW_HOURS)]),
             Self::DidNotRun(Some(schedule)) => values([("schedule", schedule)]),
             Self::ServicePortUnused(port) => values([("port", port)]),
+            Self::NoObserver { node, span: Span { from, until } } => {
+                values([("node", node), ("from", from), ("until", until)])
+            }
+            Self::ObserverBlind { node, what, span: Span { from, until } } => {
+                values([("node", node), ("what", what), ("from", from), ("until", until)])
+            }
+            Self::ObserverLost { node, why, count, span: Span { from, until } } => values([
+                ("node", node),
+                ("why", &why.word()),
+                ("count", count),
+                ("from", from),
+                ("until", until),
+            ]),
         }
     }
 }

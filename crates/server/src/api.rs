@@ -5,6 +5,7 @@ mod archive;
 mod audit;
 mod clusters;
 mod configuration;
+mod coverage;
 mod edges;
 mod entities;
 mod events;

@@ -1102,6 +1102,8 @@ export interface components {
              * @description Bytes from the client to the server.
              */
             bytesSent: number;
+            /** @description What watched the client's end at the time. Where there is nothing, that end proves nothing by its silence. */
+            clientObservers: components["schemas"]["Observer"][];
             /**
              * Format: int64
              * @description Connections that were accepted.
@@ -1130,6 +1132,8 @@ export interface components {
             id: string;
             /** @description Last moment seen. */
             lastSeen: components["schemas"]["Time"];
+            /** @description What reported it. */
+            observers: components["schemas"]["Observer"][];
             /** @description From the pod's own node, as probes are: always allowed. */
             ownNode: boolean;
             /** @description The other end. */
@@ -1148,6 +1152,8 @@ export interface components {
              * @description Connections that the destination refused.
              */
             refused: number;
+            /** @description What watched the server's end at the time. */
+            serverObservers: components["schemas"]["Observer"][];
             /** @description The Service ports dialled, `namespace/name:port`. */
             services: string[];
             /** @description What becomes of it under the review. */
@@ -1511,10 +1517,16 @@ export interface components {
         LinkExplanation: {
             /** @description With the review's policies. */
             after: components["schemas"]["Explanation"];
+            /** @description What watched the client's end at the time. */
+            clientObservers: components["schemas"]["Observer"][];
             /** @description With the policies that are in the cluster. */
             now: components["schemas"]["Explanation"];
+            /** @description What reported it; empty when it was not observed. */
+            observers: components["schemas"]["Observer"][];
             /** @description Why. */
             reason?: components["schemas"]["Said_ReasonCode"];
+            /** @description What watched the server's end at the time. */
+            serverObservers: components["schemas"]["Observer"][];
             /** @description What the review makes of it, when it was observed. */
             verdict?: components["schemas"]["Verdict"];
         };
@@ -1812,6 +1824,11 @@ export interface components {
             /** @description The rule, with file and line. */
             rule: string;
         };
+        /**
+         * @description What observes connections.
+         * @enum {string}
+         */
+        Observer: "agentEbpf" | "agentConntrack" | "hubble" | "flowLog";
         /** @description One opening of one end. */
         Opening: {
             /** @description The rules that open it; none when no policy isolates it. */
@@ -2326,7 +2343,7 @@ export interface components {
              * @description What is missing in the evidence for a workload.
              * @enum {string}
              */
-            code: "nothing-observed" | "window-short" | "did-not-run" | "service-port-unused";
+            code: "nothing-observed" | "window-short" | "did-not-run" | "service-port-unused" | "no-observer" | "observer-blind" | "observer-lost";
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */

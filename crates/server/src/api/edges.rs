@@ -15,7 +15,9 @@ use crate::api::scope::{Entities, ScopeQuery};
 use crate::api::situation::Situation;
 use crate::api::spec::{DecisionChoice, EdgePattern, is_exact};
 use crate::api::state::{Api, InCluster, blocking};
-use crate::api::words::{Direction, EntityRef, Passes, Peer, Protocol, Time, Verdict, l4};
+use crate::api::words::{
+    Direction, EntityRef, Observer, Passes, Peer, Protocol, Time, Verdict, l4,
+};
 use crate::auth::Viewer;
 use crate::problem::{Details, Json, MEDIA_TYPE, Problem, Query};
 
@@ -53,6 +55,12 @@ pub(super) struct EdgeRow {
     pub first_seen: Time,
     /// Last moment seen.
     pub last_seen: Time,
+    /// What reported it.
+    pub observers: Vec<Observer>,
+    /// What watched the client's end at the time. Where there is nothing, that end proves nothing by its silence.
+    pub client_observers: Vec<Observer>,
+    /// What watched the server's end at the time.
+    pub server_observers: Vec<Observer>,
     /// What becomes of it under the review.
     pub verdict: Verdict,
     /// Why.
@@ -215,6 +223,7 @@ fn row(situation: &Situation, entity: EntityRef, row: &Row<'_>, current: Passes)
     let (verdict, reason) = judged(&row.verdict);
     let decision = situation.review.review.edges.iter().rev().find(|d| decides(d, edge));
     let (bytes_sent, bytes_received) = situation.bytes.get(&edge.key).copied().unwrap_or_default();
+    let observers = situation.observers.get(&edge.key).copied().unwrap_or_default();
     EdgeRow {
         id: row_id(&entity, row.direction, &edge.key),
         entity,
@@ -230,6 +239,9 @@ fn row(situation: &Situation, entity: EntityRef, row: &Row<'_>, current: Passes)
         bytes_received,
         first_seen: edge.evidence.first_seen.into(),
         last_seen: edge.evidence.last_seen.into(),
+        observers: observers.reported().map(Into::into).collect(),
+        client_observers: observers.client().map(Into::into).collect(),
+        server_observers: observers.server().map(Into::into).collect(),
         verdict,
         reason,
         decision: decision.map(|d| d.choice.into()),

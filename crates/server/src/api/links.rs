@@ -20,7 +20,7 @@ use crate::api::policies::read_files;
 use crate::api::scope::ScopeQuery;
 use crate::api::situation::Situation;
 use crate::api::state::{Api, InCluster, blocking};
-use crate::api::words::{Protocol, Verdict};
+use crate::api::words::{Observer, Protocol, Verdict};
 use crate::auth::Viewer;
 use crate::problem::{Details, Json, MEDIA_TYPE, Problem, Query};
 
@@ -64,6 +64,12 @@ pub(super) struct LinkExplanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<Said<ReasonCode>>,
+    /// What reported it; empty when it was not observed.
+    pub observers: Vec<Observer>,
+    /// What watched the client's end at the time.
+    pub client_observers: Vec<Observer>,
+    /// What watched the server's end at the time.
+    pub server_observers: Vec<Observer>,
 }
 
 /// One connection, as the command `ringfence explain` takes it.
@@ -155,7 +161,17 @@ fn told(situation: &Situation, query: &LinkQuery) -> Result<LinkExplanation, Pro
     // A cut at either end forbids it.
     rows.sort_by_key(|row| !matches!(row.verdict, Judged::Cut(_)));
     let (verdict, reason) = rows.first().map(|row| judged(&row.verdict)).unzip();
-    Ok(LinkExplanation { now, after, verdict, reason })
+    let observers = rows.first().and_then(|row| situation.observers.get(&row.edge.key));
+    let observers = observers.copied().unwrap_or_default();
+    Ok(LinkExplanation {
+        now,
+        after,
+        verdict,
+        reason,
+        observers: observers.reported().map(Into::into).collect(),
+        client_observers: observers.client().map(Into::into).collect(),
+        server_observers: observers.server().map(Into::into).collect(),
+    })
 }
 
 /// Why a connection passes or not: now, and with the review's policies in place.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use ringfence_advise::{GapCode, Said, readiness, window_warning};
+use ringfence_advise::{GapCode, Said, Say as _, readiness, window_warning};
+use ringfence_model::{Span, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Answer;
+use crate::api::coverage::Coverage;
 use crate::api::scope::ScopeQuery;
 use crate::api::situation::Situation;
 use crate::api::state::{Api, InCluster, blocking};
@@ -52,10 +54,14 @@ pub(super) struct WorkloadReadiness {
     pub gaps: Vec<Said<GapCode>>,
 }
 
-fn told(situation: &Situation) -> Readiness {
+fn told(situation: &Situation, coverage: Option<&Coverage>) -> Readiness {
     let inventory = &situation.view.inventory;
     let behind = situation.asked.behind(inventory);
     let all = readiness(inventory, &situation.edges, &situation.scope, situation.observed);
+    let unobserved = |workload| {
+        let gaps = coverage.map(|coverage| coverage.gaps(inventory, workload));
+        gaps.into_iter().flatten().map(|gap| gap.said())
+    };
     let workloads = situation
         .scope
         .workloads(inventory)
@@ -67,7 +73,7 @@ fn told(situation: &Situation) -> Readiness {
             edges: found.edges,
             edges_seen_once: found.edges_seen_once,
             unseen_probability: found.unseen_probability,
-            gaps: found.gaps,
+            gaps: found.gaps.into_iter().chain(unobserved(workload)).collect(),
         });
     let observed = situation.observed;
     Readiness {
@@ -90,6 +96,19 @@ pub(super) async fn get(
     InCluster(cluster): InCluster,
     Query(scope): Query<ScopeQuery>,
 ) -> Answer<Readiness> {
-    let work = move || Ok(told(&*Situation::load(&api, &cluster, &scope)?));
+    let work = move || {
+        let situation = Situation::load(&api, &cluster, &scope)?;
+        let coverage = match situation.observed {
+            Some((first, last)) => {
+                let window = Span { from: first, until: last };
+                let until_then = Span { from: Timestamp::MIN, until: last };
+                let presences = api.store().presences(cluster.name(), until_then)?;
+                let losses = api.store().losses(cluster.name(), window)?;
+                Coverage::new(presences, losses, window)
+            }
+            None => None,
+        };
+        Ok(told(&situation, coverage.as_ref()))
+    };
     Ok(Json(blocking(work).await?))
 }

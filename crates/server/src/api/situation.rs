@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ringfence_advise::{Case, Checked, Plan, Scope, World, alias, check, plan};
-use ringfence_model::{Edge, EdgeKey, Name, Peer, Timestamp};
+use ringfence_model::{Edge, EdgeKey, Name, Observers, Peer, Timestamp};
 use ringfence_policy::Profile;
 use ringfence_store::EdgeQuery;
 
@@ -29,6 +29,8 @@ pub(super) struct Situation {
     pub(super) unresolved: Vec<Edge>,
     /// Bytes sent and received.
     pub(super) bytes: HashMap<EdgeKey, (u64, u64)>,
+    /// Who reported them, and who watched their ends.
+    pub(super) observers: HashMap<EdgeKey, Observers>,
     /// First and last observation in the window.
     pub(super) observed: Option<(Timestamp, Timestamp)>,
     rows: OnceLock<Arc<[EdgeRow]>>,
@@ -70,10 +72,12 @@ impl Situation {
         let stored = api.store().edges(&query)?;
         let aliases = &review.review.aliases;
         let mut bytes: HashMap<EdgeKey, (u64, u64)> = HashMap::with_capacity(stored.len());
+        let mut observers: HashMap<EdgeKey, Observers> = HashMap::with_capacity(stored.len());
         let mut edges: Vec<Edge> = Vec::with_capacity(stored.len());
         let mut unresolved: Vec<Edge> = Vec::new();
         for stored in stored {
             let (sent, received) = stored.counts.bytes();
+            let seen_by = stored.counts.observers;
             let edge = Edge::from(stored);
             let is_address = |peer: &Peer| matches!(peer, Peer::Address(..));
             if is_address(&edge.key.source) || is_address(&edge.key.destination) {
@@ -82,6 +86,8 @@ impl Situation {
             for edge in alias::apply(vec![edge], aliases) {
                 let all = bytes.entry(edge.key.clone()).or_default();
                 *all = (all.0.saturating_add(sent), all.1.saturating_add(received));
+                let all = observers.entry(edge.key.clone()).or_default();
+                *all = all.with(seen_by);
                 edges.push(edge);
             }
         }
@@ -94,7 +100,19 @@ impl Situation {
         });
         let scope = asked.scope();
         let rows = OnceLock::new();
-        Ok(Self { asked, view, review, profile, scope, edges, unresolved, bytes, observed, rows })
+        Ok(Self {
+            asked,
+            view,
+            review,
+            profile,
+            scope,
+            edges,
+            unresolved,
+            bytes,
+            observers,
+            observed,
+            rows,
+        })
     }
 
     /// What `advise` is asked.

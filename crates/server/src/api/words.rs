@@ -8,6 +8,31 @@ use ringfence_model as model;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// What observes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Observer {
+    /// An agent with programs in the kernel (eBPF).
+    AgentEbpf,
+    /// An agent that has the kernel's connection tracking and lists of sockets only: it says what it misses.
+    AgentConntrack,
+    /// Hubble.
+    Hubble,
+    /// A flow log.
+    FlowLog,
+}
+
+impl From<model::ObserverKind> for Observer {
+    fn from(kind: model::ObserverKind) -> Self {
+        match kind {
+            model::ObserverKind::AgentEbpf => Self::AgentEbpf,
+            model::ObserverKind::AgentConntrack => Self::AgentConntrack,
+            model::ObserverKind::Hubble => Self::Hubble,
+            model::ObserverKind::FlowLog => Self::FlowLog,
+        }
+    }
+}
+
 /// A moment: RFC 3339 in UTC, to the second.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[schema(value_type = String, format = DateTime)]

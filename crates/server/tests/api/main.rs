@@ -7,6 +7,7 @@ mod codes;
 mod edges;
 mod example;
 mod hosts;
+mod observers;
 mod openapi;
 mod policies;
 mod reviews;
