@@ -30,7 +30,18 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ),
     ("ringfence-store", &["ringfence-bench", "ringfence-model"]),
     ("ringfence-bpf", &[]),
-    ("ringfence-agent", &["ringfence-bpf", "ringfence-flows", "ringfence-proto"]),
+    // The server, the store and the model are for tests of the two together.
+    (
+        "ringfence-agent",
+        &[
+            "ringfence-bpf",
+            "ringfence-flows",
+            "ringfence-model",
+            "ringfence-proto",
+            "ringfence-server",
+            "ringfence-store",
+        ],
+    ),
     ("ringfence-proto", &[]),
     ("ringfence-lab", &["ringfence-kube", "ringfence-model", "ringfence-policy"]),
     ("ringfence-testkit", &["ringfence-proto"]),

@@ -71,7 +71,7 @@ fn described(host: Host) -> WireHost {
 }
 
 /// Something that is missing, in the words of the protocol.
-pub(crate) fn loss(reason: LossReason, count: u64) -> Option<Loss> {
+fn loss(reason: LossReason, count: u64) -> Option<Loss> {
     (count > 0).then(|| Loss { reason: reason.into(), count })
 }
 

@@ -1,6 +1,5 @@
 //! The way of the batches to the server: at least once over broken streams, dropped when acknowledged.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use ringfence_proto::agent::ingest_client::IngestClient;
 use ringfence_proto::agent::server_message::Kind as FromServer;
 use ringfence_proto::agent::{AgentMessage, Hello, MachineKind, PROTOCOL_VERSION};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 
 /// How often is looked for new batches.
 const TICK: Duration = Duration::from_millis(500);
@@ -47,8 +46,15 @@ pub enum DeliverError {
     #[error("the server {0}")]
     Protocol(&'static str),
     /// The spool.
-    #[error("the spool")]
-    Spool(#[from] io::Error),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+impl DeliverError {
+    /// Whether the server does not take the certificate.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status(status) if status.code() == Code::Unauthenticated)
+    }
 }
 
 /// The spool, which is filled by another thread.
@@ -67,20 +73,38 @@ impl SharedSpool {
     }
 }
 
-/// Delivers forever: after a broken stream again, with pauses that grow. `tell` hears why each stream ended.
+/// Delivers forever: after a broken stream again, with pauses that grow; over another endpoint when there is one, as
+/// after a certificate was renewed. `tell` hears why each stream ended, and what was damaged.
 pub async fn deliver(
-    endpoint: Endpoint,
+    mut endpoints: watch::Receiver<Option<Endpoint>>,
     sender: Sender,
     spool: SharedSpool,
     mut tell: impl FnMut(&DeliverError),
 ) {
     let mut pause = TICK;
-    loop {
+    // Without any endpoint any more there is nobody to deliver to.
+    while let Ok(endpoint) = endpoints.wait_for(Option::is_some).await.map(|found| found.clone()) {
+        let Some(endpoint) = endpoint else { return };
         let mut welcomed = false;
-        let Err(error) = stream(&endpoint, &sender, &spool, &mut welcomed).await;
+        let delivery = stream(&endpoint, &sender, &spool, &mut welcomed, &mut tell);
+        let Err(error) = tokio::select! {
+            ended = delivery => ended,
+            // What is on its way is sent again; the server counts it once.
+            () = replaced(&mut endpoints) => continue,
+        };
         tell(&error);
         pause = if welcomed { TICK } else { (pause * 2).min(LONGEST_PAUSE) };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = replaced(&mut endpoints) => {}
+        }
+    }
+}
+
+/// Waits for another endpoint: for ever, where there is only one.
+async fn replaced(endpoints: &mut watch::Receiver<Option<Endpoint>>) {
+    if endpoints.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -90,6 +114,7 @@ async fn stream(
     sender: &Sender,
     spool: &SharedSpool,
     welcomed: &mut bool,
+    tell: &mut impl FnMut(&DeliverError),
 ) -> Result<std::convert::Infallible, DeliverError> {
     let channel = endpoint.clone().connect_timeout(PATIENCE).connect().await?;
     let mut client = IngestClient::new(channel);
@@ -113,19 +138,26 @@ async fn stream(
         return Err(DeliverError::Protocol("did not begin with a welcome"));
     };
     *welcomed = true;
-    spool.lock().acknowledged(welcome.last_sequence)?;
+    spool.lock().acknowledged(welcome.last_sequence).map_err(SpoolError::from)?;
 
     let window = u64::from(welcome.max_unacknowledged.max(1));
     let mut sent = welcome.last_sequence;
     let mut unacknowledged = std::collections::VecDeque::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
-        let next =
-            if (unacknowledged.len() as u64) < window { spool.lock().after(sent)? } else { None };
+        let room = (unacknowledged.len() as u64) < window;
+        let next = if room { spool.lock().after(sent) } else { Ok(None) };
+        let next = match next {
+            Err(damaged @ SpoolError::Damaged { .. }) => {
+                tell(&damaged.into());
+                continue;
+            }
+            next => next?,
+        };
         if let Some(batch) = next {
             let sequence = batch.sequence;
             if batch.body.len() as u64 > u64::from(welcome.max_batch_bytes) {
-                spool.lock().give_up(sequence)?;
+                spool.lock().give_up(sequence).map_err(SpoolError::from)?;
                 continue;
             }
             let message = AgentMessage { kind: Some(FromAgent::Batch(batch)) };
@@ -166,14 +198,14 @@ fn acknowledge(
             if status.code() == Code::InvalidArgument
                 && let Some(sequence) = unacknowledged.front()
             {
-                spool.lock().give_up(*sequence)?;
+                spool.lock().give_up(*sequence).map_err(SpoolError::from)?;
             }
             return Err(status.into());
         }
     };
     match message.kind {
         Some(FromServer::Ack(ack)) => {
-            spool.lock().acknowledged(ack.sequence)?;
+            spool.lock().acknowledged(ack.sequence).map_err(SpoolError::from)?;
             while unacknowledged.front().is_some_and(|sequence| *sequence <= ack.sequence) {
                 unacknowledged.pop_front();
             }

@@ -4,6 +4,7 @@
 pub mod batch;
 mod conntrack;
 pub mod deliver;
+pub mod enrol;
 pub mod host;
 mod netlink;
 pub mod observation;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ringfence_bpf::{Dialled, Direction, Flow, FlowKey, Transport};
@@ -19,6 +20,15 @@ pub struct Interval {
     pub start: Timestamp,
     /// Its last moment.
     pub end: Timestamp,
+}
+
+impl Interval {
+    /// What lasted so long, by a clock that does not jump, and ends now, by the one that people set. When they set it,
+    /// the interval is neither stretched nor turned around by that, and its times are those that are right from then
+    /// on; it may lie before the one before it.
+    pub fn of(length: Duration, end: Timestamp) -> Self {
+        Self { start: end.checked_sub(length).unwrap_or(Timestamp::MIN), end }
+    }
 }
 
 /// Connections between two addresses to one server port, in one interval, seen at one end.

@@ -81,7 +81,7 @@ pub struct Watch {
     means: Means,
     owners: Owners,
     /// End of the last interval.
-    last: Timestamp,
+    last: Instant,
     kernel: Kernel,
 }
 
@@ -129,7 +129,7 @@ impl Watch {
         owners.learn(&observer.namespaces()?);
         let translator = Translator::start(further).map_err(|error| error.to_string());
         let means = Means::Programs { observer: Box::new(observer), translator };
-        Ok(Self { means, owners, last: Timestamp::now(), kernel })
+        Ok(Self { means, owners, last: Instant::now(), kernel })
     }
 
     /// Observes without programs. It goes on entering network namespaces.
@@ -145,7 +145,7 @@ impl Watch {
         // The random keys of a hasher: as unique as needed.
         let incarnation = RandomState::new().build_hasher().finish();
         let means = Means::Tracking { tracker: Box::new(tracker), incarnation, epoch: 1 };
-        Ok(Self { means, owners, last: Timestamp::now(), kernel })
+        Ok(Self { means, owners, last: Instant::now(), kernel })
     }
 
     /// What observes.
@@ -225,9 +225,8 @@ impl Watch {
         };
         let Self { means, owners, last, kernel } = self;
         let mut elapsed = || {
-            let interval = Interval { start: *last, end: Timestamp::now().max(*last) };
-            *last = interval.end;
-            interval
+            let begun = std::mem::replace(last, Instant::now());
+            Interval::of(last.duration_since(begun), Timestamp::now())
         };
         match means {
             Means::Programs { observer, translator } => {

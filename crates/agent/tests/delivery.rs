@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use ringfence_agent::batch::Encoded;
@@ -17,7 +17,7 @@ use ringfence_proto::agent::server_message::Kind as FromServer;
 use ringfence_proto::agent::{
     Ack, AgentMessage, Batch, Body, MachineKind, PROTOCOL_VERSION, ServerMessage, Welcome,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
@@ -98,9 +98,9 @@ impl Double {
 async fn every_batch_arrives_once() {
     let directory = tempfile::tempdir().unwrap();
     let bounds = Bounds { bytes: 1 << 20, age: Duration::from_hours(1) };
-    let spool = SharedSpool::new(Spool::open(directory.path(), bounds).unwrap());
+    let spool = SharedSpool::new(Spool::open(directory.path(), bounds).unwrap().0);
     let keep = |report: u64, records: u32, body: Vec<u8>| {
-        spool.lock().keep((1, report), vec![Encoded { records, body }]).unwrap();
+        spool.lock().keep((1, report), &[Encoded { records, body }], Instant::now()).unwrap();
     };
     for report in 1..=20 {
         keep(report, 1, vec![0; 10]);
@@ -114,7 +114,7 @@ async fn every_batch_arrives_once() {
         node: "node-1".to_owned(),
         machine: MachineKind::Node,
     };
-    let delivery = tokio::spawn(deliver(endpoint, sender, spool.clone(), |_| ()));
+    let delivery = tokio::spawn(deliver(fixed(endpoint), sender, spool.clone(), |_| ()));
     tokio::time::sleep(Duration::from_millis(100)).await;
     let double = Double::default();
     serve(free, double.clone()).await;
@@ -143,6 +143,11 @@ async fn serve(at: SocketAddr, double: Double) {
     let listener = tokio::net::TcpListener::bind(at).await.unwrap();
     let server = Server::builder().add_service(IngestServer::new(double));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+}
+
+/// An endpoint that stays.
+fn fixed(endpoint: Endpoint) -> watch::Receiver<Option<Endpoint>> {
+    watch::channel(Some(endpoint)).1
 }
 
 async fn emptied(spool: &SharedSpool) {

@@ -4,19 +4,22 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use ringfence_agent::batch::encode;
 use ringfence_agent::deliver::{Sender, SharedSpool, deliver};
+use ringfence_agent::enrol::{Enrolment, Server, Wallet};
 use ringfence_agent::owner::{Machine, Sources};
 use ringfence_agent::privilege::{Entering, drop_privileges};
 use ringfence_agent::runtime::{Runtime, version};
 use ringfence_agent::spool::{Bounds, Spool};
 use ringfence_agent::watch::{Kernel, ObserverKind, Report, Watch};
 use ringfence_bpf::{Observer, ObserverError, Options, State, probe};
-use ringfence_proto::agent::MachineKind;
+use ringfence_proto::agent::{LossReason, MachineKind};
+use tokio::sync::Notify;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 /// Observes the connections of a node or host.
@@ -28,6 +31,7 @@ struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 enum Command {
     /// Say what this machine's kernel lets the agent see
     ///
@@ -38,7 +42,9 @@ enum Command {
     },
     /// Deliver what is observed to a server, until interrupted
     ///
-    /// What the server does not take is kept on disk, and delivered when it does.
+    /// What the server does not take is kept on disk, and delivered when it does. The start takes the capabilities
+    /// BPF, PERFMON, `NET_ADMIN`, `SYS_PTRACE` and `SYS_ADMIN`; the last is given up as soon as the agent observes. Nothing
+    /// is written but to --spool, --identity and --pins, so that the root file system can be read-only.
     Run {
         #[command(flatten)]
         place: Place,
@@ -109,12 +115,29 @@ struct ServerArgs {
     /// Certificates of who may have signed the server's, in PEM
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The agent's certificate, in PEM
-    #[arg(long, value_name = "FILE", requires = "key")]
+    /// File with the token to enrol with, as `ringfence agents token` prints it
+    ///
+    /// It is read when the agent has no certificate that counts: at the first start, and after it was removed or away
+    /// for too long.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Directory for the agent's key, which never leaves it, and for the certificate that the server gives
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/ringfence-agent/identity")]
+    identity: PathBuf,
+    /// The agent's certificate, in PEM, instead of enrolling
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "token_file")]
     certificate: Option<PathBuf>,
     /// The key of the agent's certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+}
+
+/// How the agent shows who it is.
+enum Way {
+    /// Over what stays as it is.
+    Fixed(Box<Endpoint>),
+    /// With certificates that the server gives.
+    Enrolled(Server),
 }
 
 fn tag(text: &str) -> Result<(String, String), String> {
@@ -131,26 +154,27 @@ impl ServerArgs {
         if self.host { Machine::Host(self.tags.iter().cloned().collect()) } else { Machine::Node }
     }
 
-    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+    fn way(&self) -> anyhow::Result<Way> {
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server")?;
         let read = |path: &PathBuf| {
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         };
         if endpoint.uri().scheme_str() != Some("https") {
             let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']);
             let local = host == "localhost"
                 || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
             anyhow::ensure!(local, "--server: http is for this machine only (hint: use https)");
-            return Ok(endpoint);
+            return Ok(Way::Fixed(Box::new(endpoint)));
         }
-        let mut tls = ClientTlsConfig::new();
-        if let Some(ca) = &self.ca {
-            tls = tls.ca_certificate(Certificate::from_pem(read(ca)?));
-        }
-        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
-        }
-        endpoint.tls_config(tls).context("TLS")
+        let ca = self.ca.as_ref().context("--ca: missing, and the server is reached over https")?;
+        let ca = read(ca)?;
+        let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else {
+            return Ok(Way::Enrolled(Server { url: self.server.clone(), ca }));
+        };
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(ca))
+            .identity(Identity::from_pem(read(certificate)?, read(key)?));
+        Ok(Way::Fixed(Box::new(endpoint.tls_config(tls).context("TLS")?)))
     }
 }
 
@@ -376,27 +400,69 @@ fn begin(watch: &Watch, node: &str) {
 
 fn run(place: &Place, report: &ReportArgs, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     let node = report.node()?;
-    let endpoint = server.endpoint()?;
+    let way = server.way()?;
     let bounds =
         Bounds { bytes: server.spool_bytes, age: Duration::from_mins(server.spool_minutes) };
-    let spool = Spool::open(&server.spool, bounds)
+    let (mut spool, damage) = Spool::open(&server.spool, bounds)
         .with_context(|| format!("the spool {}", server.spool.display()))?;
-    let spool = SharedSpool::new(spool);
+    if let Some(damage) = damage {
+        warn(&damage);
+    }
     let mut watch = start(place, server.machine())?;
+    spool.lost(LossReason::ProbeRefused, watch.blind().len() as u64);
+    let spool = SharedSpool::new(spool);
     let machine = if server.host { MachineKind::Host } else { MachineKind::Node };
     let sender = Sender { cluster: server.cluster.clone(), node: node.clone(), machine };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let delivered = spool.clone();
+    let (endpoint, endpoints) = tokio::sync::watch::channel(None);
+    let enrolment = match way {
+        Way::Fixed(fixed) => {
+            endpoint.send_replace(Some(*fixed));
+            None
+        }
+        Way::Enrolled(reached) => Some(Enrolment {
+            server: reached,
+            cluster: server.cluster.clone(),
+            node: node.clone(),
+            wallet: Wallet::new(&server.identity),
+            token: server.token_file.clone(),
+        }),
+    };
     std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
-        runtime.block_on(deliver(endpoint, sender, delivered, |error| {
-            eprintln!("warning: {:#}", anyhow::format_err!("{error}"));
-        }));
+        runtime.block_on(async {
+            let refused = Arc::new(Notify::new());
+            let delivery = deliver(endpoints, sender, delivered, |error| {
+                warn(error);
+                if error.is_refusal() {
+                    refused.notify_one();
+                }
+            });
+            match enrolment {
+                Some(enrolment) => {
+                    let kept = enrolment.keep(endpoint, Arc::clone(&refused), |error| warn(error));
+                    tokio::join!(delivery, kept);
+                }
+                None => delivery.await,
+            }
+        });
     })?;
     begin(&watch, &node);
     watch.run(Duration::from_secs(report.interval), |report| {
-        spool.lock().keep(report.number, encode(&report, &node))
+        spool.lock().keep(report.number, &encode(&report, &node), Instant::now())
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is wrong, and why.
+fn warn(error: &dyn std::error::Error) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    eprintln!("warning: {text}");
 }
 
 fn write(report: &Report, node: &str) -> io::Result<()> {

@@ -93,3 +93,16 @@ fn processes_of_one_address_are_one_observation() {
         merged.iter().map(|o| (o.port, o.opened, o.refused, o.sent.packets)).collect();
     assert_eq!(counts, [(80, 5, 2, 10), (81, 10, 4, 20)]);
 }
+
+#[test]
+fn the_stream_survives_a_clock_that_jumps() {
+    let length = Duration::from_secs(10);
+    let hour = Duration::from_hours(1);
+    let right: Timestamp = "2026-03-02T01:00:00Z".parse().unwrap();
+    // What people set the clock to while the interval lasted does not change how long it was.
+    for end in [right, right + hour, right - hour] {
+        let interval = Interval::of(length, end);
+        assert_eq!((interval.end, interval.start), (end, end - length));
+    }
+    assert_eq!(Interval::of(hour, Timestamp::MIN).start, Timestamp::MIN);
+}
