@@ -4,6 +4,57 @@
  */
 
 export interface paths {
+    "/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The agents that are enrolled. */
+        get: operations["listAgents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agents/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a token with which agents enrol. */
+        post: operations["makeAgentToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agents/{cluster}/{node}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes an agent out: its certificates count no longer, and its stream ends. */
+        delete: operations["removeAgent"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/audit": {
         parameters: {
             query?: never;
@@ -620,8 +671,8 @@ export interface components {
         AddressClass: "internal" | "external" | "unknown";
         /** @description One edge with the address. */
         AddressEdge: {
-            /** @description How `decide` names it. */
-            edge: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it; missing where a review cannot. */
+            edge?: components["schemas"]["EdgePattern"];
             /** @description The id of its row among the edges. */
             id: string;
             /** @description Why. */
@@ -638,6 +689,33 @@ export interface components {
             port?: number;
             /** @description The protocol. */
             protocol: components["schemas"]["Protocol"];
+        };
+        /** @description A token for agents. It is told only now. */
+        AgentToken: {
+            /**
+             * Format: date-time
+             * @description Until when it counts (RFC 3339).
+             */
+            expires: string;
+            /** @description The token. */
+            token: string;
+        };
+        /** @description What a token for agents is to be good for. */
+        AgentTokenOrder: {
+            /** @description The cluster that the machines belong to. */
+            cluster: string;
+            /**
+             * Format: int32
+             * @description For how many minutes it counts: 60 when left out.
+             */
+            minutes?: number;
+            /** @description The one node or host that it is for; any that is not enrolled yet when left out. */
+            node?: string;
+            /**
+             * Format: int32
+             * @description How many agents it brings in: 1 when left out.
+             */
+            uses?: number;
         };
         /** @description A named group of addresses. */
         Alias: {
@@ -1122,8 +1200,8 @@ export interface components {
             denied: number;
             /** @description Which table. */
             direction: components["schemas"]["Direction"];
-            /** @description How `decide` names it. */
-            edge: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it; missing where a review cannot. */
+            edge?: components["schemas"]["EdgePattern"];
             /** @description Whose row it is. */
             entity: components["schemas"]["EntityRef"];
             /** @description First moment seen. */
@@ -1158,6 +1236,30 @@ export interface components {
             services: string[];
             /** @description What becomes of it under the review. */
             verdict: components["schemas"]["Verdict"];
+        };
+        /** @description An agent that is enrolled. */
+        EnrolledAgent: {
+            /** @description The cluster. */
+            cluster: string;
+            /**
+             * Format: date-time
+             * @description When its certificate ends, unless it renews it before (RFC 3339).
+             */
+            ends: string;
+            /** @description The node or host. */
+            node: string;
+            /**
+             * Format: date-time
+             * @description Since when (RFC 3339).
+             */
+            since: string;
+        };
+        /** @description The agents that are enrolled, sorted by cluster and node. */
+        EnrolledAgents: {
+            /** @description The agents. */
+            items: components["schemas"]["EnrolledAgent"][];
+            /** @description How many they are. */
+            total: number;
         };
         /** @description A workload or a Service. */
         Entity: {
@@ -1891,10 +1993,7 @@ export interface components {
         Peer: {
             /** @description Of an address, where it lies. */
             class?: components["schemas"]["AddressClass"];
-            /**
-             * @description What `links/explain` and topology nodes call it: `NAMESPACE/KIND/NAME`, `Node/NAME`, `Host/NAME`, `Alias/NAME`,
-             *     an address.
-             */
+            /** @description What `links/explain` and topology nodes call it: `NAMESPACE/KIND/NAME`, `Node/NAME`, `Alias/NAME`, an address. */
             id: string;
             /** @description The kind of a workload, or `Service`, `Node`, `Host`, `Alias` or `Address`. */
             kind: string;
@@ -1934,9 +2033,6 @@ export interface components {
         } | {
             /** @description A node, host-network pods included. */
             node: string;
-        } | {
-            /** @description A machine outside Kubernetes, by name. */
-            host: string;
         } | {
             /** @description Addresses that an alias names. */
             alias: string;
@@ -2536,8 +2632,8 @@ export interface components {
              * @description Attempts that the datapath dropped.
              */
             denied: number;
-            /** @description How `decide` names it. */
-            edge: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it; missing where a review cannot. */
+            edge?: components["schemas"]["EdgePattern"];
             /** @description First moment seen. */
             firstSeen: components["schemas"]["Time"];
             /** @description Stays the same for the same link; safe in a URL. */
@@ -2569,7 +2665,7 @@ export interface components {
         };
         /** @description Somebody. */
         TopologyNode: {
-            /** @description Of an alias, its addresses and ranges; of a node or host, its addresses. */
+            /** @description Of an alias, its addresses and ranges; of a node, its addresses. */
             addresses: string[];
             /** @description Of an address, where it lies. */
             class?: components["schemas"]["AddressClass"];
@@ -2581,7 +2677,7 @@ export interface components {
             inScope: boolean;
             /** @description The kind of a workload, or `Service`, `Node`, `Host`, `Alias` or `Address`. */
             kind: string;
-            /** @description The labels of its pods; of a host its tags. */
+            /** @description The labels of its pods. */
             labels: {
                 [key: string]: string;
             };
@@ -2597,8 +2693,6 @@ export interface components {
             present: boolean;
             /** @description The Services that it backs, by name. */
             services: string[];
-            /** @description Of a host, its operating system. */
-            system?: string;
         };
         /** @description What to go back to. */
         Undo: {
@@ -2662,6 +2756,95 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listAgents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolledAgents"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    makeAgentToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentTokenOrder"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentToken"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The cluster */
+                cluster: string;
+                /** @description The node or host */
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the agent is no longer enrolled */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAudit: {
         parameters: {
             query?: {
