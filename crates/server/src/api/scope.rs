@@ -174,3 +174,7 @@ pub(super) fn check_namespace(inventory: &Inventory, namespace: &Name) -> Result
     Err(Problem::not_found(format!("there is no namespace {namespace} in the cluster"))
         .with_hint(format!("the namespaces are: {}", list(&known))))
 }
+
+#[cfg(test)]
+#[path = "scope_tests.rs"]
+mod tests;

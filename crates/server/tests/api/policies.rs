@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use ringfence_advise::{Case, Scope, alias};
 use ringfence_generate::{documents, generate};
 use ringfence_kube::review;
-use ringfence_model::ServiceRef;
 use ringfence_policy::Profile;
 use serde_json::json;
 
@@ -57,45 +56,6 @@ async fn every_scope_comes_out_as_from_the_command_line() {
         written += usize::from(!expected.is_empty());
     }
     assert!(written > 10, "most scopes have policies");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_policies_for_a_service_are_those_of_all_workloads_behind_it() {
-    let server = Server::start().await;
-    let inventory = Example::read().inventory;
-    let mut most = 0;
-    for (n, service) in inventory.services().iter().enumerate() {
-        let ServiceRef { namespace, name } = &service.reference;
-        let behind = inventory.workloads().iter().filter(|w| w.services.contains(&n));
-        let behind: Vec<_> = behind.filter(|w| !w.host_network).map(|w| &w.reference).collect();
-        let path =
-            format!("/clusters/shop/policies?namespace={namespace}&kind=Service&name={name}");
-        let answer = server.get(&path).await;
-        if behind.is_empty() {
-            continue;
-        }
-        let answer = answer.ok();
-        if behind.len() > 1 {
-            assert_eq!(answer["certificate"]["outcome"], "PROVEN", "{namespace}/{name}");
-        }
-        let written: Vec<&str> = answer["files"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|f| f["name"].as_str().unwrap())
-            .collect();
-        for workload in &behind {
-            let alone = format!(
-                "/clusters/shop/policies?namespace={namespace}&kind={}&name={}",
-                workload.kind, workload.name
-            );
-            for file in server.get(&alone).await.ok()["files"].as_array().unwrap() {
-                assert!(written.contains(&file["name"].as_str().unwrap()), "{workload}");
-            }
-        }
-        most = most.max(behind.len());
-    }
-    assert!(most > 1, "the example has a Service with several workloads");
 }
 
 #[tokio::test(flavor = "multi_thread")]
