@@ -33,6 +33,7 @@ pub struct Message {
     /// Which kind of message: stable.
     pub code: MessageCode,
     /// What the message names, by what it is.
+    #[cfg_attr(feature = "schema", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub values: Values,
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]

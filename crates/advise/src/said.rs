@@ -12,6 +12,7 @@ pub struct Said<C> {
     /// Which sentence.
     pub code: C,
     /// What it names, by what it is; what is not known is left out.
+    #[cfg_attr(feature = "schema", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub values: Values,
     /// The sentence, without a full stop.
     pub text: String,

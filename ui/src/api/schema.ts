@@ -751,9 +751,6 @@ export interface components {
             /** @description The entries, newest first. */
             items: components["schemas"]["AuditEntry"][];
         };
-        BTreeMap: {
-            [key: string]: string;
-        };
         /** @description The proof of a generated set. */
         Certificate: {
             /** @description `ringfence.dev/v1alpha1`. */
@@ -864,7 +861,9 @@ export interface components {
             /** @description What it is about. */
             subject?: string;
             /** @description What the message names, by what it is. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description The evidence for one workload. */
         CertificateReadiness: {
@@ -1877,7 +1876,9 @@ export interface components {
             /** @description The object concerned, such as `NetworkPolicy shop/web`. */
             subject?: string;
             /** @description What the message and the hint name, by what it is. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /**
          * @description Which kind of message: stable.
@@ -2395,7 +2396,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_ChangeCode: {
@@ -2407,7 +2410,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_EndVerdict: {
@@ -2419,7 +2424,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_FlawCode: {
@@ -2431,7 +2438,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_GapCode: {
@@ -2443,7 +2452,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_LackCode: {
@@ -2455,7 +2466,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_ReasonCode: {
@@ -2467,7 +2480,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A sentence in English, with what it takes to say it otherwise: which sentence it is, and what it names. */
         Said_RemedyCode: {
@@ -2479,7 +2494,9 @@ export interface components {
             /** @description The sentence, without a full stop. */
             text: string;
             /** @description What it names, by what it is; what is not known is left out. */
-            values: components["schemas"]["BTreeMap"];
+            values: {
+                [key: string]: string;
+            };
         };
         /** @description A label selector: all of it must hold; empty means everything. */
         SelectorForm: {

@@ -246,6 +246,7 @@ pub(super) struct Message {
     /// Which kind of message: stable.
     pub code: MessageCode,
     /// What the message and the hint name, by what it is.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub values: model::Values,
     /// The object concerned, such as `NetworkPolicy shop/web`.
     #[serde(skip_serializing_if = "Option::is_none")]

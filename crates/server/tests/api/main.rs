@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere")]
 
 mod broken_input;
+mod certificate;
 mod codes;
 mod edges;
 mod example;
