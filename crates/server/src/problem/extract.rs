@@ -67,12 +67,20 @@ impl From<JsonRejection> for Problem {
                 Self::new(Kind::UnsupportedType, "the body is not declared to be JSON")
                     .with_hint("send Content-Type: application/json")
             }
-            _ => Self::bad_request(detail.clone()).with_error(Fault {
-                detail,
-                pointer: Some(String::new()),
-                field: None,
-                line: None,
-            }),
+            _ => {
+                let said = detail
+                    .strip_prefix("Failed to deserialize the JSON body into the target type: ");
+                let (place, fault) = placed(said.unwrap_or(&detail));
+                let pointer = place.map(pointer).unwrap_or_default();
+                Self::bad_request(detail.clone())
+                    .with_error(Fault {
+                        detail: fault.to_owned(),
+                        pointer: Some(pointer),
+                        field: None,
+                        line: None,
+                    })
+                    .with_hint("GET /api/v1/openapi.json says what the body holds")
+            }
         }
     }
 }
@@ -85,6 +93,42 @@ impl From<PathRejection> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(refused: QueryRejection) -> Self {
-        Self::bad_field("query", refused.body_text())
+        let text = refused.body_text();
+        let said = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        let (place, fault) = placed(said);
+        Self::bad_field(place.unwrap_or("query"), fault)
+            .with_hint("GET /api/v1/openapi.json says which parameters there are")
+    }
+}
+
+/// The place in a refusal, and what is wrong there: `port: number too large` or ``missing field `port` ``.
+fn placed(said: &str) -> (Option<&str>, &str) {
+    if let Some((name, _)) = said.strip_prefix("missing field `").and_then(|s| s.split_once('`')) {
+        return (Some(name), "it is missing");
+    }
+    match said.split_once(": ") {
+        Some((place, fault)) if !place.contains(' ') => (Some(place), fault),
+        _ => (None, said),
+    }
+}
+
+/// `operations[0].op` as a JSON pointer (RFC 6901).
+fn pointer(path: &str) -> String {
+    let keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());
+    keys.map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{placed, pointer};
+
+    #[test]
+    fn a_refusal_names_its_place() {
+        let known = "unknown variant `x`, expected one of `a`: b";
+        assert_eq!(placed("sort: unknown"), (Some("sort"), "unknown"));
+        assert_eq!(placed("missing field `namespace`"), (Some("namespace"), "it is missing"));
+        assert_eq!(placed(known), (None, known));
+        assert_eq!(pointer("operations[0].op"), "/operations/0/op");
+        assert_eq!(pointer("."), "");
     }
 }
