@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use ringfence_bpf::{Closed, Epoch, Losses, Observer, ObserverError, State};
+use ringfence_bpf::{Closed, Epoch, Losses, Observer, ObserverError, Room, State};
 use thiserror::Error;
 
 use crate::host::Host;
@@ -20,6 +20,8 @@ use crate::translation::Translator;
 
 /// Pods may be gone before the interval ends, so that their namespaces are looked at more often.
 const LEARNING: Duration = Duration::from_secs(1);
+/// From so many percent on it is told how full the table of connections is.
+const NEARLY_FULL: u64 = 80;
 /// What the kernel tells by itself waits for no longer than this, because its room is bounded.
 const READING: Duration = Duration::from_millis(200);
 
@@ -231,11 +233,12 @@ impl Watch {
         match means {
             Means::Programs { observer, translator } => {
                 let incarnation = observer.incarnation();
-                let blind = blind(observer, translator.as_ref().err());
+                let mut blind = blind(observer, translator.as_ref().err());
                 let closed = observer.turn()?;
                 for flow in &closed.flows {
                     owners.presume(flow.key.netns, flow.key.local);
                 }
+                blind.extend(pressure(closed.room));
                 let mut report = report(incarnation, &closed, elapsed(), owners, *kernel);
                 if let Ok(translator) = translator {
                     let translated = translator.close(report.observations);
@@ -283,6 +286,17 @@ fn blind(observer: &Observer, translation: Option<&String>) -> Vec<String> {
     blind
 }
 
+/// That the table of connections is nearly full, or was.
+fn pressure(room: Room) -> Option<String> {
+    let percent = room.percent();
+    (percent >= NEARLY_FULL).then(|| {
+        format!(
+            "the table of connections was {percent}% full: what finds no room is counted without its ends \
+             (hint: a larger --capacity)"
+        )
+    })
+}
+
 /// Whether a report has what is whose.
 fn is_told(owner: Option<&Owner>, kernel: Kernel) -> bool {
     kernel == Kernel::Own || owner.is_some_and(Owner::is_of_this_node)
@@ -316,5 +330,18 @@ fn report(
         observer: ObserverKind::Programs,
         blind: Vec::new(),
         host: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_is_told_before_the_table_is_full() {
+        let told = |used| pressure(Room { used, capacity: 1000 });
+        assert_eq!(told(799), None);
+        assert!(told(800).unwrap().starts_with("the table of connections was 80% full"));
+        assert!(told(1000).unwrap().starts_with("the table of connections was 100% full"));
     }
 }
