@@ -259,4 +259,7 @@ fn what_pods_do_becomes_policies_that_let_them_do_just_that() {
     }
     println!("{} policies: {kept} calls answered, {cut} stopped", files.len());
     assert!(kept > 100 && cut > 20, "{kept} answered, {cut} stopped");
+    drop(show);
+    // Nobody has a lab of this name again.
+    std::fs::remove_file(format!("/run/{name}.lock")).unwrap();
 }

@@ -48,7 +48,9 @@ impl Counts {
 /// Aggregates a log over a cluster.
 fn observe(cluster: &[&Path], flows: &Path) -> Vec<Edge> {
     let mut reader = Reader::new();
-    cluster.iter().for_each(|path| reader.path(path));
+    for path in cluster {
+        reader.path(path);
+    }
     let input = reader.finish();
     let errors: Vec<_> =
         input.diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
