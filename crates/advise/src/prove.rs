@@ -249,7 +249,7 @@ impl Proof<'_> {
                     continue;
                 }
                 let flaw =
-                    Flaw::NeedIsCut { direction: need.direction, need: need.label.to_string() };
+                    Flaw::NeedIsCut { direction: need.direction, need: need.label.clone() };
                 let faults = self.after.denying(&decision);
                 let shown = Some(self.after.show(&connection));
                 self.fail(Check::KeptPasses, need.subject.to_string(), shown, faults, &flaw);
