@@ -81,7 +81,7 @@ const fn kept(reason: Reason) -> LossReason {
         Reason::Unattributed => LossReason::Unattributed,
         Reason::SpoolFull => LossReason::SpoolFull,
         Reason::ProbeRefused => LossReason::ProbeRefused,
-        Reason::Unspecified => LossReason::Other,
+        Reason::SpoolDamaged | Reason::Unspecified => LossReason::Other,
     }
 }
 
