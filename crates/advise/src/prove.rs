@@ -248,8 +248,7 @@ impl Proof<'_> {
                 if own.allowed() && (!both_ends || decision.allowed()) {
                     continue;
                 }
-                let flaw =
-                    Flaw::NeedIsCut { direction: need.direction, need: need.label.clone() };
+                let flaw = Flaw::NeedIsCut { direction: need.direction, need: need.label.clone() };
                 let faults = self.after.denying(&decision);
                 let shown = Some(self.after.show(&connection));
                 self.fail(Check::KeptPasses, need.subject.to_string(), shown, faults, &flaw);

@@ -188,7 +188,10 @@ impl Diagnostic {
 
     /// Adds something that the message names.
     #[must_use]
-    #[allow(clippy::needless_pass_by_value, reason = "texts are made for it, and numbers are small")]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "texts are made for it, and numbers are small"
+    )]
     pub fn value(mut self, name: &'static str, value: impl ToString) -> Self {
         self.values.insert(name, value.to_string());
         self

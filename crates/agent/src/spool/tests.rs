@@ -20,8 +20,8 @@ fn open(directory: &Path) -> Spool {
     spool
 }
 
-fn keep(spool: &mut Spool, number: (u64, u64), batches: Vec<Encoded>) {
-    spool.keep(number, &batches, Instant::now()).unwrap();
+fn keep(spool: &mut Spool, number: (u64, u64), batches: &[Encoded]) {
+    spool.keep(number, batches, Instant::now()).unwrap();
 }
 
 fn file(spool: &Spool, sequence: u64) -> PathBuf {
@@ -48,8 +48,8 @@ fn batches_stay_until_they_are_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = open(directory.path());
     let incarnation = spool.incarnation();
-    keep(&mut spool, (1, 1), vec![batch(1, 10), batch(2, 20)]);
-    keep(&mut spool, (1, 2), vec![batch(3, 30)]);
+    keep(&mut spool, (1, 1), &[batch(1, 10), batch(2, 20)]);
+    keep(&mut spool, (1, 2), &[batch(3, 30)]);
     drop(spool);
     let mut spool = open(directory.path());
     assert_eq!((spool.incarnation(), numbers(&spool)), (incarnation, vec![1, 2, 3]));
@@ -62,7 +62,7 @@ fn batches_stay_until_they_are_acknowledged() {
     // The numbers go on.
     drop(spool);
     let mut spool = open(directory.path());
-    keep(&mut spool, (1, 3), vec![batch(1, 10)]);
+    keep(&mut spool, (1, 3), &[batch(1, 10)]);
     assert_eq!(numbers(&spool), [4]);
 }
 
@@ -70,17 +70,17 @@ fn batches_stay_until_they_are_acknowledged() {
 fn a_report_counts_once_and_whole() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = open(directory.path());
-    keep(&mut spool, (1, 1), vec![batch(1, 10)]);
+    keep(&mut spool, (1, 1), &[batch(1, 10)]);
     // The agent died between the batches and the state: they do not count.
     fs::copy(spool.path(1, 1), spool.path(2, 1)).unwrap();
     drop(spool);
     let mut spool = open(directory.path());
     assert_eq!(numbers(&spool), [1]);
     // It died after the state, before the kernel's tables were emptied: the report comes again.
-    keep(&mut spool, (1, 1), vec![batch(1, 10)]);
+    keep(&mut spool, (1, 1), &[batch(1, 10)]);
     assert_eq!(numbers(&spool), [1]);
     // A new boot counts anew.
-    keep(&mut spool, (2, 1), vec![batch(1, 10)]);
+    keep(&mut spool, (2, 1), &[batch(1, 10)]);
     assert_eq!(numbers(&spool), [1, 2]);
 }
 
@@ -88,16 +88,16 @@ fn a_report_counts_once_and_whole() {
 fn the_oldest_are_given_up_and_that_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = open(directory.path());
-    keep(&mut spool, (1, 1), vec![batch(7, 4000), batch(8, 4000)]);
-    keep(&mut spool, (1, 2), vec![batch(9, 4000)]);
+    keep(&mut spool, (1, 1), &[batch(7, 4000), batch(8, 4000)]);
+    keep(&mut spool, (1, 2), &[batch(9, 4000)]);
     assert_eq!(numbers(&spool), [2, 3, 4]);
     assert_eq!(sums(&mut spool), (17, BTreeMap::from([(LossReason::SpoolFull, 7)])));
     // Told once.
-    keep(&mut spool, (1, 3), vec![]);
+    keep(&mut spool, (1, 3), &[]);
     assert_eq!(numbers(&spool), [2, 3, 4]);
     // What the server will never take is told like that too.
     spool.give_up(3).unwrap();
-    keep(&mut spool, (1, 4), vec![]);
+    keep(&mut spool, (1, 4), &[]);
     assert_eq!(sums(&mut spool), (8, BTreeMap::from([(LossReason::SpoolFull, 16)])));
 }
 
@@ -126,19 +126,19 @@ fn the_stream_survives_a_server_that_is_away_for_an_hour_and_longer() {
 fn the_stream_survives_a_clock_that_jumps() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = open(directory.path());
-    keep(&mut spool, (1, 1), vec![batch(7, 10)]);
+    keep(&mut spool, (1, 1), &[batch(7, 10)]);
     // The clock jumps a day ahead, so that the file looks a day older than it is; and then a day back.
     for times in
         [SystemTime::now() - Duration::from_hours(24), SystemTime::now() + Duration::from_hours(24)]
     {
         fs::File::options().write(true).open(file(&spool, 1)).unwrap().set_modified(times).unwrap();
-        keep(&mut spool, (times.elapsed().is_ok().into(), 2), vec![]);
+        keep(&mut spool, (times.elapsed().is_ok().into(), 2), &[]);
         assert_eq!(numbers(&spool), [1], "its age is told by a clock that does not jump");
     }
     // From before the agent's start only the file knows: one of the future is new.
     drop(spool);
     let mut spool = open(directory.path());
-    keep(&mut spool, (2, 1), vec![]);
+    keep(&mut spool, (2, 1), &[]);
     assert_eq!(numbers(&spool), [1]);
     spool.keep((2, 2), &[], Instant::now() + Duration::from_mins(61)).unwrap();
     assert_eq!(sums(&mut spool), (0, BTreeMap::from([(LossReason::SpoolFull, 7)])));
@@ -158,7 +158,7 @@ fn the_stream_survives_damaged_batches() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = open(directory.path());
-        keep(&mut spool, (1, 1), vec![batch(7, 100), batch(8, 100), batch(9, 100)]);
+        keep(&mut spool, (1, 1), &[batch(7, 100), batch(8, 100), batch(9, 100)]);
         damage(&file(&spool, 2));
         assert_eq!(spool.after(0).unwrap().unwrap().sequence, 1);
         let told = spool.after(1).unwrap_err().to_string();
@@ -166,7 +166,7 @@ fn the_stream_survives_damaged_batches() {
         assert_eq!(spool.after(1).unwrap().unwrap().sequence, 3, "it goes on behind");
         drop(spool);
         let mut spool = open(directory.path());
-        keep(&mut spool, (1, 2), vec![]);
+        keep(&mut spool, (1, 2), &[]);
         assert_eq!(sums(&mut spool), (16, BTreeMap::from([(LossReason::SpoolDamaged, 8)])));
     }
 }
@@ -175,7 +175,7 @@ fn the_stream_survives_damaged_batches() {
 fn a_batch_in_the_place_of_another_is_damage() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = open(directory.path());
-    keep(&mut spool, (1, 1), vec![batch(7, 100), batch(7, 100)]);
+    keep(&mut spool, (1, 1), &[batch(7, 100), batch(7, 100)]);
     fs::copy(file(&spool, 1), file(&spool, 2)).unwrap();
     assert!(spool.after(1).is_err());
 }
@@ -186,7 +186,7 @@ fn the_stream_survives_a_damaged_state() {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = open(directory.path());
         let before = spool.incarnation();
-        keep(&mut spool, (1, 1), vec![batch(7, 100), batch(8, 100)]);
+        keep(&mut spool, (1, 1), &[batch(7, 100), batch(8, 100)]);
         drop(spool);
         fs::write(directory.path().join("state.json"), state).unwrap();
         fs::write(directory.path().join("lost+found"), "not ours").unwrap();
@@ -194,7 +194,7 @@ fn the_stream_survives_a_damaged_state() {
         assert_eq!(damage, Some(Damage { records: 15 }));
         assert_ne!(spool.incarnation(), before, "the numbers begin anew");
         assert_eq!(spool.waiting(), 0, "the server may have them");
-        keep(&mut spool, (1, 2), vec![batch(1, 10)]);
+        keep(&mut spool, (1, 2), &[batch(1, 10)]);
         assert_eq!(sums(&mut spool), (1, BTreeMap::from([(LossReason::SpoolDamaged, 15)])));
     }
 }
@@ -237,7 +237,7 @@ fn the_stream_survives_a_full_disk() {
     let (mut spool, _) = Spool::open(disk.0.path(), bounds).unwrap();
     let mut all = 0;
     for report in 0..40 {
-        keep(&mut spool, (1, report), vec![batch(3, 9_000), batch(2, 500)]);
+        keep(&mut spool, (1, report), &[batch(3, 9_000), batch(2, 500)]);
         all += 5;
     }
     let (waiting, told) = sums(&mut spool);
@@ -245,9 +245,9 @@ fn the_stream_survives_a_full_disk() {
     let unsaid: u64 = spool.state.given_up.0.values().sum();
     assert_eq!(waiting + told[&LossReason::SpoolFull] + unsaid, all);
     // One report alone is too much: it is given up, not the agent.
-    keep(&mut spool, (1, 40), vec![batch(11, 500_000)]);
+    keep(&mut spool, (1, 40), &[batch(11, 500_000)]);
     all += 11;
-    keep(&mut spool, (1, 41), vec![]);
+    keep(&mut spool, (1, 41), &[]);
     let incarnation = spool.incarnation();
     drop(spool);
     let (mut spool, damage) = Spool::open(disk.0.path(), bounds).unwrap();
@@ -270,7 +270,7 @@ fn keep_until_killed() {
     for report in begin.. {
         // As many records as its number says, and one.
         let records = u32::try_from(report).unwrap();
-        keep(&mut spool, (1, report), vec![batch(records, 300), batch(1, 300)]);
+        keep(&mut spool, (1, report), &[batch(records, 300), batch(1, 300)]);
         println!("kept {report}");
         std::io::stdout().flush().unwrap();
     }

@@ -174,8 +174,8 @@ impl Running {
         let (sender, endpoints) = watch::channel(None);
         let mut running = Self::delivering(endpoints, &agent.cluster, &agent.node);
         let heard = Arc::clone(&running.heard);
-        let hears = move |error: &EnrolError| heard.lock().unwrap().push(error.to_string());
-        let kept = agent.keep(sender, Arc::clone(&running.refused), hears);
+        let tell = move |error: &EnrolError| heard.lock().unwrap().push(error.to_string());
+        let kept = agent.keep(sender, Arc::clone(&running.refused), tell);
         running.tasks.push(tokio::spawn(kept));
         running
     }
@@ -196,14 +196,14 @@ impl Running {
             machine: MachineKind::Node,
         };
         let refused = Arc::new(Notify::new());
-        let (hears, notified) = (Arc::clone(&heard), Arc::clone(&refused));
-        let hears = move |error: &DeliverError| {
-            hears.lock().unwrap().push(error.to_string());
+        let (faults, notified) = (Arc::clone(&heard), Arc::clone(&refused));
+        let tell = move |error: &DeliverError| {
+            faults.lock().unwrap().push(error.to_string());
             if error.is_refusal() {
                 notified.notify_one();
             }
         };
-        let delivery = tokio::spawn(deliver(endpoints, sender, spool.clone(), hears));
+        let delivery = tokio::spawn(deliver(endpoints, sender, spool.clone(), tell));
         Self { spool, heard, refused, reports: 0, tasks: vec![delivery], _directory: directory }
     }
 

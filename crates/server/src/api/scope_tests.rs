@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use ringfence_inventory::Inventory;
 use ringfence_kube::read::Reader;
 use ringfence_model::review::ClusterCidrs;
@@ -8,7 +10,8 @@ use super::{Asked, ScopeQuery};
 fn inventory() -> Inventory {
     let mut text = String::from("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
     for name in ["blue", "green"] {
-        text += &format!(
+        let _ = write!(
+            text,
             "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\n\
              spec:\n  selector: {{matchLabels: {{track: {name}}}}}\n  template:\n    \
              metadata: {{labels: {{app: api, track: {name}}}}}\n    \
@@ -16,7 +19,8 @@ fn inventory() -> Inventory {
         );
     }
     for (name, selector) in [("api", "app: api"), ("blue", "track: blue"), ("none", "app: none")] {
-        text += &format!(
+        let _ = write!(
+            text,
             "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\n\
              spec: {{selector: {{{selector}}}, ports: [{{port: 80, targetPort: 8080}}]}}\n"
         );

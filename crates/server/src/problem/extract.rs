@@ -115,7 +115,8 @@ fn placed(said: &str) -> (Option<&str>, &str) {
 /// `operations[0].op` as a JSON pointer (RFC 6901).
 fn pointer(path: &str) -> String {
     let keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());
-    keys.map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+    let escaped = keys.map(|key| key.replace('~', "~0").replace('/', "~1"));
+    escaped.fold(String::new(), |pointer, key| pointer + "/" + &key)
 }
 
 #[cfg(test)]

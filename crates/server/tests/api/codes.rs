@@ -34,7 +34,7 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             walk(&path, found);
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|end| end == "rs") && !name.ends_with("tests.rs") {
             let text = std::fs::read_to_string(&path).unwrap();
             codes_in(text.split("#[cfg(test)]\nmod tests {").next().unwrap(), found);
         }
