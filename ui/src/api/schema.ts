@@ -671,8 +671,8 @@ export interface components {
         AddressClass: "internal" | "external" | "unknown";
         /** @description One edge with the address. */
         AddressEdge: {
-            /** @description How `decide` names it; missing where a review cannot. */
-            edge?: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it. */
+            edge: components["schemas"]["EdgePattern"];
             /** @description The id of its row among the edges. */
             id: string;
             /** @description Why. */
@@ -1199,8 +1199,8 @@ export interface components {
             denied: number;
             /** @description Which table. */
             direction: components["schemas"]["Direction"];
-            /** @description How `decide` names it; missing where a review cannot. */
-            edge?: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it. */
+            edge: components["schemas"]["EdgePattern"];
             /** @description Whose row it is. */
             entity: components["schemas"]["EntityRef"];
             /** @description First moment seen. */
@@ -1994,7 +1994,10 @@ export interface components {
         Peer: {
             /** @description Of an address, where it lies. */
             class?: components["schemas"]["AddressClass"];
-            /** @description What `links/explain` and topology nodes call it: `NAMESPACE/KIND/NAME`, `Node/NAME`, `Alias/NAME`, an address. */
+            /**
+             * @description What `links/explain` and topology nodes call it: `NAMESPACE/KIND/NAME`, `Node/NAME`, `Host/NAME`, `Alias/NAME`,
+             *     an address.
+             */
             id: string;
             /** @description The kind of a workload, or `Service`, `Node`, `Host`, `Alias` or `Address`. */
             kind: string;
@@ -2034,6 +2037,9 @@ export interface components {
         } | {
             /** @description A node, host-network pods included. */
             node: string;
+        } | {
+            /** @description A machine outside Kubernetes, by name. */
+            host: string;
         } | {
             /** @description Addresses that an alias names. */
             alias: string;
@@ -2649,8 +2655,8 @@ export interface components {
              * @description Attempts that the datapath dropped.
              */
             denied: number;
-            /** @description How `decide` names it; missing where a review cannot. */
-            edge?: components["schemas"]["EdgePattern"];
+            /** @description How `decide` names it. */
+            edge: components["schemas"]["EdgePattern"];
             /** @description First moment seen. */
             firstSeen: components["schemas"]["Time"];
             /** @description Stays the same for the same link; safe in a URL. */
@@ -2682,7 +2688,7 @@ export interface components {
         };
         /** @description Somebody. */
         TopologyNode: {
-            /** @description Of an alias, its addresses and ranges; of a node, its addresses. */
+            /** @description Of an alias, its addresses and ranges; of a node or host, its addresses. */
             addresses: string[];
             /** @description Of an address, where it lies. */
             class?: components["schemas"]["AddressClass"];
@@ -2694,7 +2700,7 @@ export interface components {
             inScope: boolean;
             /** @description The kind of a workload, or `Service`, `Node`, `Host`, `Alias` or `Address`. */
             kind: string;
-            /** @description The labels of its pods. */
+            /** @description The labels of its pods; of a host its tags. */
             labels: {
                 [key: string]: string;
             };
@@ -2710,6 +2716,8 @@ export interface components {
             present: boolean;
             /** @description The Services that it backs, by name. */
             services: string[];
+            /** @description Of a host, its operating system. */
+            system?: string;
         };
         /** @description What to go back to. */
         Undo: {
