@@ -50,15 +50,15 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a token for the server, and what goes into its file of tokens
     Token(TokenArgs),
+    /// Let agents in, see who they are, and take them out
+    #[command(subcommand)]
+    Agents(AgentsCommand),
     /// Observe the connections of this machine's pods: runs ringfence-agent (Linux)
     #[command(disable_help_flag = true)]
     Agent(ProgramArgs),
     /// Run a small cluster of network namespaces whose pods really talk: runs ringfence-lab (Linux, root)
     #[command(disable_help_flag = true)]
     Lab(ProgramArgs),
-    /// Let agents in, see who they are, and take them out
-    #[command(subcommand)]
-    Agents(AgentsCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -161,9 +161,9 @@ fn all_faults_are_told_at_once() {
     review.yaml:14: error[bad-review]: Review: spec.edges[0].choice: "Allow" is not one of Include, Exclude
     review.yaml:15: error[bad-review]: Review: no alias is named "nobody"
       hint: define it under spec.aliases
-    review.yaml:16: error[bad-review]: Review: spec.edges[2].destination: expected exactly one of workload, service, namespace, node, alias, address, cidr, any, found several
-    review.yaml:17: error[bad-review]: Review: spec.edges[3].destination: expected exactly one of workload, service, namespace, node, alias, address, cidr, any, found none
-    review.yaml:18: error[bad-review]: Review: spec.edges[4].destination: "pod" is not one of workload, service, namespace, node, alias, address, cidr, any
+    review.yaml:16: error[bad-review]: Review: spec.edges[2].destination: expected exactly one of workload, service, namespace, node, host, alias, address, cidr, any, found several
+    review.yaml:17: error[bad-review]: Review: spec.edges[3].destination: expected exactly one of workload, service, namespace, node, host, alias, address, cidr, any, found none
+    review.yaml:18: error[bad-review]: Review: spec.edges[4].destination: "pod" is not one of workload, service, namespace, node, host, alias, address, cidr, any
     review.yaml:19: error[bad-review]: Review: spec.edges[5]: the protocol needs a port
       hint: leave the protocol out for every protocol and port
     review.yaml:20: error[bad-review]: Review: spec.edges[6]: ICMP has no ports

@@ -33,7 +33,7 @@ fn web(town: &Town) -> (Run, String) {
 #[test]
 fn a_host_is_an_ip_block_of_its_own_addresses() {
     let (run, yaml) = web(&town());
-    for address in ["198.51.100.5/32", "2001:db8::5/128", "198.51.100.6/32"] {
+    for address in ["198.51.100.5/32", "\"2001:db8::5/128\"", "198.51.100.6/32"] {
         assert!(yaml.contains(&format!("cidr: {address}")), "{yaml}");
     }
     // Nobody's alone, and unknown.
