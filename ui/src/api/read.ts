@@ -85,6 +85,7 @@ export function edge(wire: Wire["EdgeRow"]): Edge {
     denied: wire.denied,
     refused: wire.refused,
     bytes: wire.bytesSent + wire.bytesReceived,
+    observers: { reported: wire.observers, client: wire.clientObservers, server: wire.serverObservers },
     firstSeen: time(wire.firstSeen),
     lastSeen: time(wire.lastSeen),
     verdict: wire.verdict,

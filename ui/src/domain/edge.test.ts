@@ -30,6 +30,7 @@ function edge(id: string, more: Partial<Edge> = {}): Edge {
     denied: 0,
     refused: 0,
     bytes: 0,
+    observers: { reported: ["flowLog"], client: [], server: [] },
     firstSeen: 0,
     lastSeen: 0,
     verdict: "allowed",

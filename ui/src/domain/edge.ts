@@ -23,6 +23,15 @@ export type Present = "allowed" | "partly" | "denied" | "unknown";
 /** What people decided about edges. */
 export type Choice = "include" | "exclude";
 
+/** What observes connections. */
+export type Observer = "agentEbpf" | "agentConntrack" | "hubble" | "flowLog";
+/** Who reported an edge, and who watched its ends at the time. Where nobody did, silence proves nothing. */
+export interface Observers {
+  readonly reported: readonly Observer[];
+  readonly client: readonly Observer[];
+  readonly server: readonly Observer[];
+}
+
 /** An edge as a row of the ingress or egress table. */
 export interface Edge {
   readonly id: string;
@@ -38,6 +47,7 @@ export interface Edge {
   readonly denied: number;
   readonly refused: number;
   readonly bytes: number;
+  readonly observers: Observers;
   /** Milliseconds since 1970. */
   readonly firstSeen: number;
   readonly lastSeen: number;

@@ -1,7 +1,7 @@
 import { Button, Group } from "@mantine/core";
 import { Facts, Pane } from "../components/pane.tsx";
 import { PeerName } from "../components/peer.tsx";
-import { type Choice, type Edge, ends, portName } from "../domain/edge.ts";
+import { type Choice, type Edge, ends, type Observer, portName } from "../domain/edge.ts";
 import type { Scope } from "../domain/place.ts";
 import { useFormat, useSaid, useTexts } from "../i18n/texts.tsx";
 import { Explanation } from "./explanation.tsx";
@@ -21,6 +21,8 @@ export function EdgeDetail({ scope, edge, close, showRule, decide, writable }: E
   const format = useFormat();
   const { say } = useSaid();
   const { source, destination } = ends(edge);
+  const named = (observers: readonly Observer[]) =>
+    observers.map((observer) => t.edges.observers[observer]).join(", ") || t.edges.nobody;
   return (
     <Pane title={t.topology.link} close={close}>
       <div className="ends">
@@ -38,6 +40,9 @@ export function EdgeDetail({ scope, edge, close, showRule, decide, writable }: E
           [t.common.connections, format.number(edge.connections)],
           ...(edge.denied > 0 ? ([["", t.edges.denied(edge.denied)]] as const) : []),
           [t.edges.bytes, format.number(edge.bytes)],
+          [t.edges.reportedBy, named(edge.observers.reported)],
+          [t.edges.watchedAt(source.name), named(edge.observers.client)],
+          [t.edges.watchedAt(destination.name), named(edge.observers.server)],
           [t.common.firstSeen, format.moment(edge.firstSeen)],
           [t.common.lastSeen, format.moment(edge.lastSeen)],
         ]}

@@ -16,6 +16,15 @@ const labels = ({ set, remove }: Values) =>
   [set && `ラベル ${set} を設定`, remove && `ラベル ${remove} を削除`].filter(Boolean).join("、");
 /** Of the policy's own rule that a finding is about. */
 const rule = (values: Values) => (values.rule === undefined ? "" : `${way(values)}ルール ${values.rule}: `);
+/** Why an observer lost something. */
+const LOST: Readonly<Partial<Record<string, string>>> = {
+  "map-full": "カーネルの表が満杯",
+  "events-lost": "カーネルのイベントが失われた",
+  unattributed: "どの Pod のものか不明",
+  "spool-full": "サーバーが長時間受け取らなかった",
+  "probe-refused": "カーネルがプローブを拒否",
+  other: "理由は不明",
+};
 const none = () => null;
 
 /** What the server says, in Japanese. */
@@ -48,6 +57,10 @@ export const said: Sentences = {
         ? "期間中に実行されていません"
         : `期間中に実行されていません（スケジュール ${v.schedule}）`,
     "service-port-unused": (v) => `Service のポート ${v.port} は使われていません`,
+    "no-observer": (v) => `${v.from} から ${v.until} までノード ${v.node} に観測者がいませんでした`,
+    "observer-blind": (v) => `ノード ${v.node} の観測者には次のものが見えません: ${v.what}`,
+    "observer-lost": (v) =>
+      `ノード ${v.node} の観測者が ${v.from} から ${v.until} の間に ${v.count} 件を失いました: ${LOST[v.why ?? ""] ?? v.why}`,
   },
   verdict: {
     "not-subject": () => "この端にはポリシーが適用されません",
