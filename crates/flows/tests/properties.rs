@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use log::{cluster, hubble, observe, record};
 use proptest::prelude::*;
-use ringfence_flows::{Aggregator, Bucket, Observations, Options, ReadOptions, read_flows};
+use ringfence_flows::{Aggregator, Bucket, Ledger, Observations, Options, ReadOptions, read_flows};
 
 /// What happens between a client and a server.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +174,12 @@ proptest! {
         }
         let parts = aggregator.finish();
         prop_assert_eq!(&parts.edges, &whole.edges);
-        prop_assert_eq!(parts.ledger, whole.ledger);
+        // Where the client is a guess, later packets may show that a reply was taken for a repetition.
+        let known = |mut ledger: Ledger| {
+            ledger.repeated += std::mem::take(&mut ledger.replies);
+            ledger
+        };
+        prop_assert_eq!(known(parts.ledger), known(whole.ledger));
     }
 
     /// A table that is too small may count twice, never less, and the ledger says how many it forgot.
