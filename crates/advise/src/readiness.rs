@@ -43,7 +43,7 @@ pub struct Readiness {
 pub enum Gap {
     /// No connection was observed.
     NothingObserved,
-    /// The window is shorter than [`SHORTEST_WINDOW_HOURS`].
+    /// The window is shorter than 12 hours.
     WindowShort,
     /// A `CronJob` with this schedule opened no connection.
     DidNotRun(Option<String>),

@@ -175,7 +175,7 @@ impl Ingest {
     }
 
     /// `POST /api/v1/clusters/{cluster}/flows`: a log as the body. The body is streamed, under a limit of its own.
-    /// [`Description`] describes it.
+    /// `ingest::Description` describes it.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/api/v1/clusters/{cluster}/flows", post(upload::take))
