@@ -182,16 +182,25 @@ fn merged(
     ends: &[ChangedEnd<'_>],
     side: impl Fn(&mut ChangedPair) -> (&mut usize, usize),
 ) -> Vec<ChangedPair> {
+    let mut parts: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (end, family) in families.iter().enumerate().filter(|(end, family)| end != *family) {
+        parts.entry(*family).or_default().push(end);
+    }
+    let mut merged = Vec::new();
     let mut groups: BTreeMap<(usize, usize), Vec<ChangedPair>> = BTreeMap::new();
     for mut pair in pairs {
         let (this, other) = side(&mut pair);
         let family = families[*this];
-        groups.entry((family, other)).or_default().push(pair);
+        // Most workloads have no parts.
+        if parts.contains_key(&family) {
+            groups.entry((family, other)).or_default().push(pair);
+        } else {
+            merged.push(pair);
+        }
     }
-    let mut merged = Vec::new();
     for ((family, other), mut pairs) in groups {
-        let parts = families.iter().enumerate().filter(|(n, f)| **f == family && *n != family);
-        let parts = parts.filter(|(n, _)| *n != other || ends[*n].has_inner).count();
+        let counts = |end: &&usize| **end != other || ends[**end].has_inner;
+        let parts = parts[&family].iter().filter(counts).count();
         let is_alike =
             pairs.windows(2).all(|w| (w[0].before, w[0].after) == (w[1].before, w[1].after));
         if parts > 0 && pairs.len() == parts && is_alike {

@@ -82,7 +82,9 @@ async fn measure(file: &Path) {
     client.measure("the edges of a workload, 7 days", QUERIES, hundredth, workload).await;
     let policies = |n: usize| format!("{cluster}/policies?namespace=team-{n}&{window}");
     let aim = Aim::AtMost(Quantity::Time(Duration::from_millis(300)));
-    client.measure("policies of a namespace of 100 workloads, proven", 30, aim, policies).await;
+    client.measure("policies of 100 workloads, certificate, all changes", 20, aim, policies).await;
+    let yaml = |n: usize| format!("{cluster}/policies.yaml?namespace=team-{n}&{window}");
+    client.measure("the policies alone", 20, aim, yaml).await;
     let topology = |n: usize| format!("{cluster}/topology?namespace=team-{n}&{window}");
     client.measure("topology of a namespace", 30, Aim::None, topology).await;
     let addresses = |_| format!("{cluster}/addresses?{window}");
