@@ -52,8 +52,10 @@ pub(super) enum ConnectError {
     Certificate(CertificateError),
     #[error("{}", Chain(.0))]
     Transport(#[from] tonic::transport::Error),
+    #[error("{}; it may want to be shown a certificate, and none is configured", words(.0))]
+    Unidentified(Status),
     #[error("{}", words(.0))]
-    Refused(#[from] Status),
+    Refused(Status),
 }
 
 /// Asks a relay for everything from a moment on.
@@ -66,7 +68,17 @@ pub(super) async fn connect(
         Some(rest) => over_tls(relay, &format!("http:{rest}")).await?,
     };
     let request = GetFlowsRequest { number: 0, follow: true, since: Some(wire(since)) };
-    Ok(ObserverClient::new(channel).get_flows(request).await?.into_inner())
+    let flows = ObserverClient::new(channel).get_flows(request).await.map_err(|status| {
+        // In TLS 1.3 a server refuses a client without certificate when the handshake is over for the client, and the
+        // connection may end before the refusal is read.
+        let is_cut = std::error::Error::source(&status).is_some();
+        if is_cut && relay.address.starts_with("https:") && relay.identity.is_none() {
+            ConnectError::Unidentified(status)
+        } else {
+            ConnectError::Refused(status)
+        }
+    })?;
+    Ok(flows.into_inner())
 }
 
 /// What is said of a stream that broke.
